@@ -1,0 +1,38 @@
+# Each target's plain `python` commands stand in the README, for Windows and Anaconda.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test lint types tests lock clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/installed  ## voices -> set -> training -> a located splice, about ten minutes
+	$(BIN)/python -m apps.demo
+
+test: lint types tests  ## everything that CI checks
+
+lint: $(VENV)/installed  ## ruff
+	$(BIN)/ruff check .
+
+types: $(VENV)/installed  ## mypy
+	$(BIN)/mypy
+
+tests: $(VENV)/installed  ## pytest
+	$(BIN)/python -m pytest
+
+# The stamp is written last, so that an interrupted installation is done again.
+$(VENV)/installed: requirements.lock
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or newer is needed, received {v.major}.{v.minor}: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	touch $@
+
+lock:  ## pin the newest versions that pyproject.toml allows (uv comes with the dev extra)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
+		--all-extras pyproject.toml -o requirements.lock --upgrade
+
+clean:  ## remove the venv and what the tools leave behind, not data/, runs/ or outputs/
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

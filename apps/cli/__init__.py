@@ -1,0 +1,1 @@
+"""The commands of `script.py`, one file each."""

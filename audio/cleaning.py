@@ -1,0 +1,109 @@
+"""Where speech can be, and whether anything happens at all: what decides to abstain, never to accuse.
+
+Levels are absolute (0 dBFS = a full-scale square wave), so that what is said about a frame depends on the
+samples near it and on nothing else in the file.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from audio.segments import SAMPLE_RATE, n_frames
+
+FRAME_HOP_SAMPLES = 320
+"""Length of a frame unless told otherwise: 20 ms."""
+
+SPEECH_FLOOR_DBFS = -55.0
+"""Frames at least this loud can be speech. Speech is normally recorded near -26 dBFS (ITU-T P.56, active
+level); quiet recordings and unstressed syllables lie up to 25 dB lower, the noise of 16-bit silence at -98."""
+
+HANGOVER_SAMPLES = 1_600
+"""How long activity goes on after the last loud frame, 100 ms: final consonants and stops are quiet."""
+
+STEADY_BLOCK_SAMPLES = 1_600
+"""Length of the blocks that `is_steady` compares, 100 ms: shorter than a syllable, 5 spectra long."""
+
+STEADY_FFT = 512
+"""Length of each spectrum within a block: 32 ms, neighbours overlap by half."""
+
+STEADY_BANDS_HZ = (0, 300, 600, 1_000, 1_500, 2_200, 3_200, 4_600, 6_400, 8_000)
+"""Edges of the bands that `is_steady` watches."""
+
+STEADY_DB = 3.0
+"""Bands of stationary noise stay within about 1 dB of their median in every block; speech moves by tens."""
+
+STEADY_FLOOR = 1e-9
+"""Mean power below which a band counts as silent: -90 dBFS, so that rounding noise is not movement."""
+
+STEADY_MIN_BLOCKS = 5
+"""Fewer blocks, half a second, are no evidence: a held vowel is as steady as a tone."""
+
+
+def speech_frames(samples: npt.NDArray[np.floating], *, hop_samples: int = FRAME_HOP_SAMPLES) -> npt.NDArray[np.bool_]:
+    """Mark the frames that are loud enough to be speech, with a short hangover after each.
+
+    Parameters
+    ----------
+    samples
+        float array (n,) at 16 kHz, full scale 1.
+    hop_samples
+        Length of a frame in samples.
+
+    Returns
+    -------
+    bool array (n_frames,), `n_frames` of `audio.segments`. An incomplete last frame counts as if it went on
+    in silence.
+
+    Raises
+    ------
+    SegmentError
+        When `hop_samples` is below 1.
+    """
+    count = n_frames(samples.size, hop_samples)
+    framed = np.zeros(count * hop_samples, dtype=np.float64)
+    kept = samples[: framed.size]
+    framed[: kept.size] = kept
+    power = np.square(framed, out=framed).reshape(count, hop_samples).mean(axis=1)
+    loud = power >= 10.0 ** (SPEECH_FLOOR_DBFS / 10.0)
+    return _held(loud, HANGOVER_SAMPLES // hop_samples)
+
+
+def is_steady(samples: npt.NDArray[np.floating]) -> bool:
+    """Tell whether level and spectrum stand still: a tone, hum, stationary noise or silence, but no speech.
+
+    Compares the levels of a few bands in each 100 ms with their medians over `samples`; steady means that no
+    block stands out. The answer is about `samples` as a whole, so pass one window where scores must not
+    depend on the rest of a recording.
+
+    Parameters
+    ----------
+    samples
+        float array (n,) at 16 kHz, full scale 1. Less than half a second is never steady.
+    """
+    n_blocks = samples.size // STEADY_BLOCK_SAMPLES
+    if n_blocks < STEADY_MIN_BLOCKS:
+        return False
+    blocks = samples[: n_blocks * STEADY_BLOCK_SAMPLES].reshape(n_blocks, STEADY_BLOCK_SAMPLES)
+    levels_db = np.stack([_band_levels_db(block) for block in blocks])
+    moved_db = np.abs(levels_db - np.median(levels_db, axis=0)).mean(axis=1)
+    return bool(moved_db.max() < STEADY_DB)
+
+
+def _held(loud: npt.NDArray[np.bool_], n_held: int) -> npt.NDArray[np.bool_]:
+    """Keep each mark up for `n_held` more frames."""
+    position = np.arange(loud.size)
+    last_loud = np.maximum.accumulate(np.where(loud, position, -1 - n_held))
+    return position - last_loud <= n_held
+
+
+def _band_levels_db(block: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Return the level of each band of `STEADY_BANDS_HZ` in one block, in dB."""
+    spectra = np.lib.stride_tricks.sliding_window_view(block, STEADY_FFT)[:: STEADY_FFT // 2]
+    # Hann has a mean square of 3/8; dividing by it and by the length makes noise of power p read p.
+    window = np.hanning(STEADY_FFT)
+    power = np.square(np.abs(np.fft.rfft(spectra * window))).mean(axis=0) / (STEADY_FFT * 0.375)
+    starts = [round(edge * STEADY_FFT / SAMPLE_RATE) for edge in STEADY_BANDS_HZ[:-1]]
+    sums = np.add.reduceat(power, starts)
+    widths = np.diff([*starts, power.size])
+    return np.asarray(10.0 * np.log10(sums / widths + STEADY_FLOOR))

@@ -1,0 +1,234 @@
+"""Run one function over many items: in item order, in one or several processes, resumable after a kill.
+
+The journal is a file of JSON lines. Its first line says which settings the work was started with; each line
+after it is one finished item and its rows:
+
+    {"schema_version": 1, "settings": "9f86d08..."}
+    {"key": "real/0001.wav", "rows": [{"path": "real/0001.wav", "label": "real"}]}
+
+Lines are flushed one by one, so a killed run loses at most the items that were under way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, closing
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from audio.errors import ToolkitError, UsageError
+
+Item = TypeVar("Item")
+Row = dict[str, Any]
+"""One line of a result: what JSON can hold."""
+
+JOURNAL_VERSION = 1
+"""Version of the journal format."""
+
+IN_FLIGHT_PER_WORKER = 4
+"""How many items each worker process may be ahead of the one whose rows come next."""
+
+
+def run(
+    process: Callable[[Item], list[Row]],
+    items: Iterable[Item],
+    *,
+    key: Callable[[Item], str],
+    workers: int = 1,
+    journal: Path | None = None,
+    title: str = "",
+    settings: str = "",
+) -> Iterator[list[Row]]:
+    """Yield the rows of every item, in item order whatever the number of workers.
+
+    Parameters
+    ----------
+    process
+        Pure function from an item to its rows. With several workers it and the items must pickle, and the
+        calling script needs its `if __name__ == "__main__"` (processes are spawned, as on Windows and macOS).
+    items
+        The work; listed at once, processed as the rows are taken.
+    key
+        Unique name of an item, the same in every run.
+    workers
+        Number of processes; 1 works in this one.
+    journal
+        File that remembers finished items. On a second run they are read from it and not processed again; a
+        last line that a kill tore in two is dropped.
+    title
+        Text in front of the progress bar, which shows on stderr when that is a terminal.
+    settings
+        Everything that decides the rows. A journal of other settings is refused.
+
+    Yields
+    ------
+    The rows of one item, as JSON gives them back (a tuple becomes a list). An item for which `process` raised
+    a `ToolkitError` yields `[{"error": message, "key": key}]` and is tried again by the next run.
+
+    Raises
+    ------
+    UsageError
+        For fewer than one worker.
+    ToolkitError
+        For a key that occurs twice, a journal that is broken or of other settings, or a worker that died.
+    Exception
+        Whatever else `process` raised, with a note that names the item.
+    """
+    if workers < 1:
+        raise UsageError(f"workers: expected at least 1, received {workers}")
+    attempt = partial(_attempt, process)
+    memory = _Journal(journal, settings)
+    return _run(attempt, _by_key(items, key), workers=workers, journal=memory, title=title)
+
+
+def _by_key(items: Iterable[Item], key: Callable[[Item], str]) -> dict[str, Item]:
+    named: dict[str, Item] = {}
+    for item in items:
+        if (name := key(item)) in named:
+            raise ToolkitError(f"key of an item: expected each once, received {name!r} twice")
+        named[name] = item
+    return named
+
+
+_Outcome = tuple[list[Row] | None, str]
+"""The rows of an item, or None and the message of the `ToolkitError` that it met."""
+
+_Attempt = Callable[[str, Item], _Outcome]
+_Todo = Iterator[tuple[str, Item]]
+
+
+def _attempt(process: Callable[[Item], list[Row]], name: str, item: Item) -> _Outcome:
+    try:
+        return process(item), ""
+    except ToolkitError as error:
+        return None, str(error)
+    except Exception as error:
+        error.add_note(f"while processing {name!r}")
+        raise
+
+
+def _run(
+    attempt: _Attempt[Item], named: Mapping[str, Item], *, workers: int, journal: _Journal, title: str
+) -> Iterator[list[Row]]:
+    with journal, _progress(title, len(named)) as bar:
+        todo = ((name, item) for name, item in named.items() if name not in journal.done)
+        outcomes = _here(attempt, todo) if workers == 1 else _in_processes(attempt, todo, workers=workers)
+        with closing(outcomes):
+            for name in named:
+                # Not pop: `todo` still asks the journal when its items are taken.
+                rows = journal.done.get(name)
+                yield _settle(name, next(outcomes), journal) if rows is None else rows
+                bar.update()
+
+
+def _settle(name: str, outcome: _Outcome, journal: _Journal) -> list[Row]:
+    """Turn an outcome into rows; remember it unless it is an error, which the next run tries again."""
+    rows, message = outcome
+    if rows is None:
+        return [{"error": message, "key": name}]
+    line = json.dumps({"key": name, "rows": rows}, ensure_ascii=False)
+    journal.append(line)
+    # Through JSON even without a journal: a resumed run must not differ from an unbroken one.
+    return list(json.loads(line)["rows"])
+
+
+def _here(attempt: _Attempt[Item], todo: _Todo[Item]) -> Generator[_Outcome]:
+    for name, item in todo:
+        yield attempt(name, item)
+
+
+def _in_processes(attempt: _Attempt[Item], todo: _Todo[Item], *, workers: int) -> Generator[_Outcome]:
+    """Yield outcomes in the order of `todo`, never holding more than a few items per worker."""
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+    try:
+        waiting = deque(pool.submit(attempt, *pair) for pair in islice(todo, workers * IN_FLIGHT_PER_WORKER))
+        while waiting:
+            outcome = waiting.popleft().result()
+            waiting.extend(pool.submit(attempt, *pair) for pair in islice(todo, 1))
+            yield outcome
+    except BrokenProcessPool:
+        raise ToolkitError(
+            "a worker process died (out of memory?): run again with fewer workers, finished items are kept"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C to the parent: it stops handing out work and lets each worker finish its item."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _progress(title: str, n_items: int) -> AbstractContextManager[Any]:
+    from tqdm import tqdm  # here, for the 30 ms that importing it takes
+
+    # disable=None: silent when stderr is not a terminal.
+    return tqdm(total=n_items, desc=title or None, file=sys.stderr, disable=None)
+
+
+class _Journal:
+    """The finished items, `done`, as the file at `path` remembers them; without a path, nothing."""
+
+    def __init__(self, path: Path | None, settings: str) -> None:
+        self.path = path
+        self.done: dict[str, list[Row]] = {}
+        digest = hashlib.sha256(settings.encode()).hexdigest()
+        self._header = {"schema_version": JOURNAL_VERSION, "settings": digest}
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> None:
+        if self.path is None:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            n_bytes = self._recall(self.path.read_bytes() if self.path.exists() else b"")
+            self._file = self.path.open("ab")
+        except OSError as error:
+            raise ToolkitError(f"{self.path}: cannot be opened: {error.strerror}") from None
+        self._file.truncate(n_bytes)
+        if n_bytes == 0:
+            self.append(json.dumps(self._header))
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def append(self, line: str) -> None:
+        """Add one line and hand it to the system, where it survives the end of this process."""
+        if self._file is not None:
+            self._file.write(line.encode() + b"\n")
+            self._file.flush()
+
+    def _recall(self, data: bytes) -> int:
+        """Take over the finished items; return how many bytes of `data` come before a torn last line."""
+        *lines, torn = data.split(b"\n")
+        if not lines and not json.dumps(self._header).encode().startswith(torn):
+            lines = [torn]  # no header cut short but another file: to be refused below
+        header, *entries = [self._parse(n, line) for n, line in enumerate(lines, 1)] or [self._header]
+        if header != self._header:
+            raise ToolkitError(
+                f"{self.path}: was begun with other settings; choose another output folder or remove the file"
+            )
+        self.done = {entry["key"]: entry["rows"] for entry in entries}
+        return len(data) - len(torn)
+
+    def _parse(self, number: int, line: bytes) -> dict[str, Any]:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            entry = None
+        expected = {"schema_version", "settings"} if number == 1 else {"key", "rows"}
+        if not isinstance(entry, dict) or entry.keys() != expected:
+            raise ToolkitError(f"{self.path}:{number}: no line of a journal; remove the file to start over")
+        return entry

@@ -1,0 +1,287 @@
+"""What a set of recordings holds: one `Clip` a line in `manifest.jsonl`, or plain folders named by class.
+
+A line is a JSON object that begins with `schema_version`; the other keys are the fields of `Clip`. Paths are
+relative to the folder of the manifest, so a set can be moved, and never leave it, so a set from a stranger
+cannot make us read other files. Format 1 is a promise: a file of it must always read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from audio.atomic import replacing
+from audio.errors import ManifestError, SegmentError
+from audio.labels import FAKE, LABELS, REAL
+from audio.segments import SAMPLE_RATE, Segment
+
+SCHEMA_VERSION = 1
+"""Version of the line format that `write_manifest` writes."""
+
+SPLITS = ("train", "dev", "test", "test_unseen")
+"""What a clip is for. `test_unseen`: the test speakers, with generators that were held out of training."""
+
+AUDIO_SUFFIXES = frozenset(
+    (
+        *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".mp4", ".mov", ".3gp", ".webm"),
+        *(".mka", ".mkv", ".amr", ".awb", ".g722", ".wma", ".aif", ".aiff", ".au", ".caf", ".w64", ".wv"),
+    )
+)
+"""Names, in lower case, that `scan_folder` takes for recordings."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording and everything known about it; empty text, 0, () and None mean unknown.
+
+    Raises
+    ------
+    ManifestError
+        For a field of the wrong type, a path that is not relative or leaves its folder, an unknown label or
+        split, a segment behind the end, or a real clip with fake segments.
+    """
+
+    path: str
+    """Relative to the set's folder, with forward slashes."""
+    label: str
+    segments: tuple[Segment, ...] = ()
+    """The labelled spans, in samples at 16 kHz."""
+    n_samples: int = 0
+    """Length in samples at 16 kHz."""
+    speaker: str = ""
+    generator: str = ""
+    """What made the fake part."""
+    language: str = ""
+    split: str = ""
+    """One of `SPLITS`."""
+    sources: tuple[Mapping[str, Any], ...] = ()
+    """The recordings it was made from: `path`, `sha256` and whatever else its maker noted."""
+    splice: Mapping[str, Any] | None = None
+    """The splice plan that made it."""
+    channel: Mapping[str, Any] | None = None
+    """The channel plan that it went through."""
+    seed: int | None = None
+    sample_rate: int = SAMPLE_RATE
+    """Samples per second of the file, in Hz."""
+    text: str = ""
+    """The words spoken."""
+    codec: str = ""
+    """The codec in its past, for example "g722"."""
+    source_clip: str = ""
+    """The genuine recording that this one copies word for word (its twin)."""
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        object.__setattr__(self, "segments", tuple(self.segments))
+        object.__setattr__(self, "sources", tuple(self.sources))
+        _check_types(self)
+        _check_path(self.path)
+        _check_meaning(self)
+
+
+def read_manifest(path: str | os.PathLike[str]) -> list[Clip]:
+    """Read every clip of a manifest, in file order; blank lines are skipped.
+
+    Raises
+    ------
+    ManifestError
+        Naming file and line: for a missing file, broken JSON, another schema version, an unknown field, a
+        clip that `Clip` refuses, or a path that occurs twice.
+    """
+    clips: dict[str, Clip] = {}
+    for number, line in _lines(Path(path)):
+        try:
+            _add(clips, _from_json(line))
+        except (ManifestError, SegmentError) as error:
+            raise ManifestError(f"{path}:{number}: {error}") from None
+    return list(clips.values())
+
+
+def write_manifest(path: str | os.PathLike[str], clips: Iterable[Clip]) -> None:
+    """Write `clips` as JSON lines in the given order, whole or not at all.
+
+    The same clips give the same bytes everywhere: UTF-8, fields in the order of `Clip`, line feeds.
+
+    Raises
+    ------
+    ManifestError
+        When a path occurs twice, or a plan holds something that JSON cannot say.
+    """
+    by_path: dict[str, Clip] = {}
+    for clip in clips:
+        _add(by_path, clip)
+    with replacing(path) as beside, beside.open("wb") as file:
+        file.writelines(_to_json(clip) for clip in by_path.values())
+
+
+def resolve(manifest_path: str | os.PathLike[str], clip: Clip) -> Path:
+    """Return where the file of `clip` lies, as an absolute path; it need not exist.
+
+    Parameters
+    ----------
+    manifest_path
+        The manifest, or the folder of the set where there is none (see `scan_folder`).
+
+    Raises
+    ------
+    ManifestError
+        When the path leaves the folder of the set, by a symbolic link for example.
+    """
+    given = Path(manifest_path)
+    folder = (given if given.is_dir() else given.parent).resolve()
+    found = (folder / clip.path).resolve()
+    if not found.is_relative_to(folder):
+        raise ManifestError(f"{given}: {clip.path!r} leads out of the set's folder")
+    return found
+
+
+def scan_folder(root: str | os.PathLike[str]) -> list[Clip]:
+    """List the recordings below `real/`, `fake/` and `hybrid/` in `root`, in the order of their paths.
+
+    Such a set tells the class and nothing else: clips have no segments and an unknown length. Folder names
+    may be in any case; hidden files, other files and links to folders are passed over.
+
+    Raises
+    ------
+    ManifestError
+        When `root` is no folder, or holds no recording in a folder of these names.
+    """
+    folder = Path(root)
+    if not folder.is_dir():
+        raise ManifestError(f"{folder}: expected a folder with real/, fake/ and hybrid/ in it")
+    classes = [entry for entry in folder.iterdir() if entry.is_dir() and entry.name.lower() in LABELS]
+    paths = sorted(p.relative_to(folder).as_posix() for entry in classes for p in _recordings(entry))
+    if not paths:
+        raise ManifestError(f"{folder}: no recordings found in real/, fake/ or hybrid/")
+    return [Clip(path, path.split("/")[0].lower()) for path in paths]
+
+
+def _add(clips: dict[str, Clip], clip: Clip) -> None:
+    if clip.path in clips:
+        raise ManifestError(f"path: {clip.path!r} occurs twice")
+    clips[clip.path] = clip
+
+
+def _recordings(folder: Path) -> Iterator[Path]:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):
+                yield Path(parent, name)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line number from 1, text) of the lines that are not blank."""
+    try:
+        # utf-8-sig: editors on Windows put a byte order mark in front.
+        with path.open(encoding="utf-8-sig") as file:
+            yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ManifestError(f"{path}: expected text in UTF-8") from None
+
+
+def _to_json(clip: Clip) -> bytes:
+    facts = {field.name: getattr(clip, field.name) for field in fields(Clip)}
+    facts["segments"] = [_segment_to_json(segment) for segment in clip.segments]
+    try:
+        line = json.dumps({"schema_version": SCHEMA_VERSION, **facts}, ensure_ascii=False, allow_nan=False)
+        return line.encode() + b"\n"
+    except (TypeError, ValueError) as error:
+        raise ManifestError(f"{clip.path}: cannot be written as JSON: {error}") from None
+
+
+def _segment_to_json(segment: Segment) -> dict[str, Any]:
+    facts: dict[str, Any] = {"onset": segment.onset, "offset": segment.offset, "label": segment.label}
+    if segment.confidence is not None:
+        facts["confidence"] = segment.confidence
+    return facts
+
+
+def _from_json(line: str) -> Clip:
+    facts = _json_object(line)
+    version = facts.pop("schema_version", None)
+    if version != SCHEMA_VERSION:
+        raise ManifestError(f"schema_version: expected {SCHEMA_VERSION}, received {version!r}")
+    _check_keys(facts, "clip", required={"path", "label"}, known={field.name for field in fields(Clip)})
+    facts["segments"] = tuple(_segment_from_json(s) for s in _json_list(facts, "segments"))
+    facts["sources"] = tuple(_json_list(facts, "sources"))
+    return Clip(**facts)
+
+
+def _json_object(line: str) -> dict[str, Any]:
+    try:
+        facts = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"expected a JSON object: {error}") from None
+    if not isinstance(facts, dict):
+        raise ManifestError(f"expected a JSON object, received {line.strip()[:40]!r}")
+    return facts
+
+
+def _json_list(facts: Mapping[str, Any], name: str) -> list[Any]:
+    value = facts.get(name, [])
+    if not isinstance(value, list):
+        raise ManifestError(f"{name}: expected a list, received {value!r}")
+    return value
+
+
+def _segment_from_json(facts: object) -> Segment:
+    if not isinstance(facts, dict):
+        raise ManifestError(f"segment: expected an object with onset and offset, received {facts!r}")
+    known = {field.name for field in fields(Segment)}
+    _check_keys(facts, "segment", required={"onset", "offset"}, known=known)
+    return Segment(**facts)
+
+
+def _check_keys(facts: Mapping[str, Any], what: str, *, required: set[str], known: set[str]) -> None:
+    if missing := sorted(required - facts.keys()):
+        raise ManifestError(f"{what}: missing {', '.join(missing)}")
+    if unknown := sorted(facts.keys() - known):
+        raise ManifestError(f"{what}: unknown field {', '.join(unknown)}")
+
+
+_FIELD_TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("path", "label", "speaker", "generator", "language"), (str,)),
+    **dict.fromkeys(("split", "text", "codec", "source_clip"), (str,)),
+    **dict.fromkeys(("n_samples", "sample_rate"), (int,)),
+    **dict.fromkeys(("splice", "channel"), (Mapping, type(None))),
+    "seed": (int, type(None)),
+}
+
+
+def _check_types(clip: Clip) -> None:
+    for name, types in _FIELD_TYPES.items():
+        value = getattr(clip, name)
+        if not isinstance(value, types) or isinstance(value, bool):
+            expected = " or ".join("None" if t is type(None) else t.__name__ for t in types)
+            raise ManifestError(f"{name}: expected {expected}, received {value!r}")
+    if not all(isinstance(source, Mapping) for source in clip.sources):
+        raise ManifestError(f"sources: expected objects, received {clip.sources!r}")
+
+
+def _check_path(path: str) -> None:
+    """Refuse whatever could mean a place outside the set's folder, on this system or another."""
+    absolute = PurePosixPath(path).is_absolute() or PureWindowsPath(path).drive
+    if not path or absolute or "\\" in path or ".." in PurePosixPath(path).parts:
+        raise ManifestError(f"path: expected a/relative/path inside the set's folder, received {path!r}")
+
+
+def _check_meaning(clip: Clip) -> None:
+    if clip.label not in LABELS:
+        raise ManifestError(f"label: expected one of {', '.join(LABELS)}, received {clip.label!r}")
+    if clip.split and clip.split not in SPLITS:
+        raise ManifestError(f"split: expected one of {', '.join(SPLITS)}, received {clip.split!r}")
+    if clip.n_samples < 0:
+        raise ManifestError(f"n_samples: expected 0 or more, received {clip.n_samples}")
+    if clip.sample_rate < 1:
+        raise ManifestError(f"sample_rate: expected 1 Hz or more, received {clip.sample_rate}")
+    end = max((segment.offset for segment in clip.segments), default=0)
+    if clip.n_samples and end > clip.n_samples:
+        raise ManifestError(f"segments: expected to end by sample {clip.n_samples}, received {end}")
+    if clip.label == REAL and any(segment.label == FAKE for segment in clip.segments):
+        raise ManifestError("segments: expected no fake one in a real clip, received some")

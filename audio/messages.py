@@ -1,0 +1,61 @@
+"""Every text for people: stable codes and keys on the left, plain English on the right.
+
+Programs read the codes, people read the words. A translation replaces these mappings and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from audio.errors import ToolkitError
+
+REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "too_short": "the recording is too short to judge",
+        "no_speech": "no speech was found in the recording",
+    }
+)
+"""Why a recording was not judged: reason code -> words."""
+
+TEXTS: Mapping[str, str] = MappingProxyType(
+    {
+        "real": "Real: no fake span was found (probability {probability:.0%}).",
+        "fake": "Fake: the speech is synthetic throughout (probability {probability:.0%}).",
+        "hybrid": (
+            "Hybrid: genuine and fake speech in one recording (probability {probability:.0%}); "
+            "fake spans: {n_segments}, {fake_s:.2f} s in all."
+        ),
+        "abstained": "Not judged: {reason}.",
+    }
+)
+"""One sentence per outcome; the names in braces are the facts that `text` expects."""
+
+
+def reason_text(code: str) -> str:
+    """Return the words for a reason code; raise `ToolkitError` for an unknown one."""
+    return _lookup(REASONS, code, "reason code")
+
+
+def text(key: str, **facts: object) -> str:
+    """Return the sentence for `key` with its facts filled in.
+
+    Probabilities are 0 to 1, names that end in `_s` are seconds, `reason` is the result of `reason_text`.
+    Facts that the sentence does not mention are ignored, so a caller may pass all it knows.
+
+    Raises
+    ------
+    ToolkitError
+        For an unknown key or a missing fact.
+    """
+    template = _lookup(TEXTS, key, "text")
+    try:
+        return template.format_map(facts)
+    except KeyError as error:
+        raise ToolkitError(f"text {key!r}: expected the fact {error}, received {sorted(facts)}") from None
+
+
+def _lookup(catalogue: Mapping[str, str], key: str, kind: str) -> str:
+    if key not in catalogue:
+        raise ToolkitError(f"unknown {kind}: expected one of {', '.join(catalogue)}, received {key!r}")
+    return catalogue[key]

@@ -1,0 +1,514 @@
+"""The only place that opens recordings: any format in, 16 kHz mono float32 out.
+
+`_pieces` decodes, checks, downmixes and resamples a file piece by piece. `read` joins the pieces under caps,
+`blocks` cuts them anew without caps, so both give the same samples. WAV, FLAC, OGG, MP3 and their like go
+through libsndfile; the rest, or what libsndfile refuses, through an ffmpeg process that may open nothing but
+this one file, and only as one of the containers named here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+import wave
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from audio.atomic import replacing
+from audio.errors import AudioError, EngineError, UsageError
+from audio.segments import SAMPLE_RATE
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "SAMPLE_RATE",
+    "Limits",
+    "blocks",
+    "ffmpeg_version",
+    "find_ffmpeg",
+    "read",
+    "read_span",
+    "write_wav",
+]
+
+Samples = npt.NDArray[np.float32]
+
+RATES_HZ = (2_000, 768_000)
+"""Sample rates taken for real. A forged 1 Hz would make 16,000 samples of each one in the file."""
+
+LOUDEST = 1e6
+"""Largest magnitude taken for sound; full scale is 1. Files of integers stored as floats reach 32,768."""
+
+PIECE_VALUES = 1 << 18
+"""How many values, frames times channels, are decoded at a time: 1 MiB of float32."""
+
+SOUNDFILE_MAGIC = (b"RIFX", b"RF64", b"fLaC", b"FORM", b".snd", b"caff", b"riff")
+"""First bytes of what libsndfile reads besides WAV, MP3 and OGG: variants of WAV, FLAC, AIFF, AU, CAF, W64."""
+
+WAV_SLACK_BYTES = 44
+"""How far a WAV may miss its promised size: some writers count their own header of 44 bytes."""
+
+MP3_SLACK_BYTES = 2_048
+"""How far an MP3 may miss its promised size: one frame (at most 1,441 bytes) and an ID3v1 tag (128)."""
+
+SEEKABLE_FORMATS = ("WAV", "WAVEX", "FLAC")
+"""What libsndfile calls the formats in which a seek is exact and cheap."""
+
+FFMPEG_CONTAINERS = (
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,eac3,flac,flv,g722,loas,matroska,mov,mp3,mpeg,mpegts,"
+    "ogg,tta,w64,wav,wv"
+)
+"""The ffmpeg demuxers that read one file and no other: no hls, dash, concat, image sequences, devices."""
+
+HEADERLESS = {".g722": "g722"}
+"""File suffix -> ffmpeg demuxer, for streams that nothing but their name tells apart."""
+
+FFMPEG_PLAIN_WORDS = {
+    "matches no streams": "it holds no audio track",
+    "Format not on whitelist": "a playlist or script is not a recording",
+    "moov atom not found": "it is truncated or damaged (moov atom not found)",
+    "Invalid data found when processing input": "it is damaged or no recording in a known format",
+}
+"""What ffmpeg says -> what a person should read."""
+
+FFMPEG_TRUNCATED = ("partial file", "File ended prematurely")
+"""What ffmpeg says, while it ends with success, when the file is shorter than its own tables."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much sound one file may turn into, enforced while it is decoded, whatever its header claims.
+
+    25 MB of Opus can become 5.7 GB of samples. `max_seconds` bounds the duration; `max_bytes` bounds
+    frames * channels * 4, the decoded size as float32, which a forged sample rate does not change.
+    """
+
+    max_seconds: float = 1800.0
+    max_bytes: int = 2**31
+
+
+DEFAULT_LIMITS = Limits()
+"""Half an hour and 2 GiB: what one file given by a user may turn into."""
+
+
+def read(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Samples:
+    """Read a whole recording.
+
+    Returns
+    -------
+    float32 array (n_samples,) at 16 kHz: the mean of the channels, resampled by soxr HQ. Float files beyond
+    full scale keep their values. A recording without a sample gives an empty array.
+
+    Raises
+    ------
+    AudioError
+        When the file is missing, no recording, truncated or damaged; beyond `limits`; or holds samples that
+        are not finite or beyond 1e6. A stream that tells its length nowhere (AMR, WMA, AAC) and was cut
+        short cannot be told from a shorter recording and is read as one.
+    EngineError
+        When the format needs ffmpeg and there is none.
+    """
+    with closing(_pieces(Path(path), limits)) as pieces:
+        return np.concatenate([_SILENCE, *pieces])
+
+
+def blocks(path: str | os.PathLike[str], *, block_samples: int) -> Iterator[Samples]:
+    """Read a recording of any length in blocks, with bounded memory and without caps.
+
+    Yields
+    ------
+    float32 arrays (block_samples,) at 16 kHz, the last one shorter; end to end they equal `read(path)` bit
+    for bit. A recording without a sample yields nothing.
+
+    Raises
+    ------
+    UsageError
+        When `block_samples` is below 1.
+    AudioError, EngineError
+        As `read`, without the caps; a fault inside the file shows when the blocks come to it.
+    """
+    if block_samples < 1:
+        raise UsageError(f"block_samples: expected at least 1, received {block_samples}")
+    return _recut(_pieces(Path(path), _NO_LIMITS), block_samples)
+
+
+def read_span(path: str | os.PathLike[str], onset: int, offset: int) -> Samples:
+    """Read the samples `[onset, offset)`, counted at 16 kHz, as `read(path)[onset:offset]` gives them.
+
+    A mono file at 16 kHz in WAV or FLAC is read there and nowhere else; any other is decoded up to `offset`.
+    Faults behind `offset` go unseen.
+
+    Returns
+    -------
+    float32 array (offset - onset,), shorter where the recording ends.
+
+    Raises
+    ------
+    UsageError
+        Unless 0 <= onset <= offset.
+    AudioError, EngineError
+        As `read`, without the caps.
+    """
+    if not 0 <= onset <= offset:
+        raise UsageError(f"span: expected 0 <= onset <= offset, received {onset} and {offset}")
+    path = Path(path)
+    span = _sought(path, onset, offset)
+    return _decoded_to(path, onset, offset) if span is None else span
+
+
+def write_wav(path: str | os.PathLike[str], samples: npt.ArrayLike) -> None:
+    """Write mono samples as 16-bit PCM WAV at 16 kHz, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The file to write; its folder is made if needed.
+    samples
+        Array (n,): int16, written as it is, or floats with full scale 1, rounded and clipped. What `read`
+        gives back is off by at most half a step (1 / 65,536) where nothing was clipped.
+
+    Raises
+    ------
+    AudioError
+        When `samples` is not one-dimensional, of another type, or not finite.
+    """
+    pcm = _to_int16(path, np.asarray(samples))
+    with replacing(path) as beside, wave.open(str(beside), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(pcm.astype("<i2").tobytes())
+
+
+def find_ffmpeg() -> str:
+    """Return the ffmpeg to run: the one on PATH, else the one in the imageio-ffmpeg package.
+
+    Raises `EngineError` with the install command when there is neither.
+    """
+    if on_path := shutil.which("ffmpeg"):
+        return on_path
+    try:
+        import imageio_ffmpeg
+
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except (ImportError, RuntimeError):
+        raise EngineError("ffmpeg was not found: install it with 'pip install imageio-ffmpeg'") from None
+
+
+def ffmpeg_version(exe: str) -> str:
+    """Return which build `exe` is, such as "7.1.1-full_build"; raise `EngineError` when it does not run."""
+    try:
+        result = subprocess.run([exe, "-version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+        return result.stdout.split()[2]
+    except (OSError, subprocess.CalledProcessError, IndexError) as error:
+        raise EngineError(f"{exe} does not run as ffmpeg: {error}") from None
+
+
+_SILENCE: Samples = np.zeros(0, dtype=np.float32)
+_NO_LIMITS = Limits(max_seconds=float("inf"), max_bytes=2**63)
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """Decoded sound of one file: `frames` yields float32 arrays (n, channels) at `rate_hz`."""
+
+    rate_hz: int
+    channels: int
+    frames: Iterator[Samples]
+
+
+def _pieces(path: Path, limits: Limits) -> Generator[Samples]:
+    """Yield the recording as float32 arrays (n,) at 16 kHz, n as it comes."""
+    with _opened(path) as stream:
+        low, high = RATES_HZ
+        if not low <= stream.rate_hz <= high:
+            raise AudioError(f"{path}: sample rate: expected {low} to {high} Hz, received {stream.rate_hz}")
+        frames = _checked(path, _capped(path, stream, limits))
+        mono = (piece.mean(axis=1, dtype=np.float32) for piece in frames)
+        yield from _resampled(mono, stream.rate_hz)
+
+
+def _capped(path: Path, stream: _Stream, limits: Limits) -> Iterator[Samples]:
+    n_frames = 0
+    for piece in stream.frames:
+        n_frames += len(piece)
+        if n_frames > limits.max_seconds * stream.rate_hz:
+            raise AudioError(f"{path}: longer than the limit of {limits.max_seconds:g} s")
+        if n_frames * stream.channels * 4 > limits.max_bytes:
+            raise AudioError(f"{path}: decodes to more than the limit of {limits.max_bytes} bytes")
+        yield piece
+
+
+def _checked(path: Path, pieces: Iterator[Samples]) -> Iterator[Samples]:
+    for piece in pieces:
+        if bad := _not_finite(piece):
+            bad += sum(map(_not_finite, pieces))
+            raise AudioError(f"{path}: holds {bad} samples that are not finite numbers")
+        if (peak := np.abs(piece).max(initial=0.0)) > LOUDEST:
+            raise AudioError(f"{path}: holds samples of {peak:g}, expected at most {LOUDEST:g}")
+        yield piece
+
+
+def _not_finite(piece: Samples) -> int:
+    return piece.size - int(np.count_nonzero(np.isfinite(piece)))
+
+
+def _resampled(pieces: Iterable[Samples], rate_hz: int) -> Iterator[Samples]:
+    if rate_hz == SAMPLE_RATE:
+        yield from pieces
+        return
+    resampler = soxr.ResampleStream(rate_hz, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+    for piece in pieces:
+        yield resampler.resample_chunk(piece)
+    yield resampler.resample_chunk(_SILENCE, last=True)
+
+
+def _recut(pieces: Generator[Samples], block_samples: int) -> Iterator[Samples]:
+    """Yield the same samples in arrays of `block_samples`, the last one shorter."""
+    with closing(pieces):
+        held: list[Samples] = []
+        n_held = 0
+        for piece in pieces:
+            held.append(piece)
+            n_held += piece.size
+            if n_held >= block_samples:
+                joined = np.concatenate(held)
+                whole = n_held - n_held % block_samples
+                yield from joined[:whole].reshape(-1, block_samples)
+                held, n_held = [joined[whole:]], n_held - whole
+        if n_held:
+            yield np.concatenate(held)
+
+
+def _sought(path: Path, onset: int, offset: int) -> Samples | None:
+    """Read a span by seeking, or return None where the file is not a mono WAV or FLAC at 16 kHz."""
+    file = _open_soundfile(path)
+    if file is None:
+        return None
+    with file:
+        if (file.samplerate, file.channels) != (SAMPLE_RATE, 1) or file.format not in SEEKABLE_FORMATS:
+            return None
+        with _libsndfile_errors(path):
+            file.seek(min(onset, file.frames))
+        span = _from_soundfile(path, file, n_frames=offset - onset)
+        return np.concatenate([_SILENCE, *(piece[:, 0] for piece in _checked(path, span))])
+
+
+def _decoded_to(path: Path, onset: int, offset: int) -> Samples:
+    kept = [_SILENCE]
+    position = 0
+    with closing(_pieces(path, _NO_LIMITS)) as pieces:
+        for piece in pieces:
+            kept.append(piece[max(0, onset - position) : max(0, offset - position)])
+            position += piece.size
+            if position >= offset:
+                break
+    return np.concatenate(kept)
+
+
+def _to_int16(path: str | os.PathLike[str], samples: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
+    if samples.ndim != 1 or not (samples.dtype == np.int16 or samples.dtype.kind == "f"):
+        received = f"{samples.dtype} of shape {samples.shape}"
+        raise AudioError(f"{path}: cannot be written: expected int16 or float (n,), received {received}")
+    if samples.dtype == np.int16:
+        return samples
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{path}: cannot be written: {_not_finite(samples)} samples are not finite numbers")
+    return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+
+
+# Opening: libsndfile where it can, ffmpeg otherwise.
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Stream]:
+    file = _open_soundfile(path)
+    if file is None:
+        with _ffmpeg(path) as stream:
+            yield stream
+    else:
+        with file:
+            yield _Stream(file.samplerate, file.channels, _from_soundfile(path, file, n_frames=file.frames))
+
+
+def _open_soundfile(path: Path) -> soundfile.SoundFile | None:
+    """Open a file with libsndfile, or return None where it is ffmpeg's turn.
+
+    That is: another container, a codec that libsndfile lacks (Speex in OGG), or a file of which it would read
+    only the beginning: an MP3 without a table of its length, recordings put end to end in one OGG or MP3.
+    """
+    if not _whole_for_soundfile(path):
+        return None
+    try:
+        return soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: it takes a name in .raw for headerless sound
+        return None
+
+
+def _whole_for_soundfile(path: Path) -> bool:
+    """Tell whether libsndfile would read the whole file; raise `AudioError` for a truncated one."""
+    magic = _magic(path)
+    if magic.startswith(b"RIFF"):
+        promised, held = _sound_bytes(path, _promised_by_wav, slack_bytes=WAV_SLACK_BYTES)
+        return promised != 0 or held == 0
+    # 11 bits of sync, then the layer: 0 means AAC in ADTS.
+    if magic.startswith(b"ID3") or (magic[0] == 0xFF and magic[1] >= 0xE0 and magic[1] & 0x06):
+        promised, held = _sound_bytes(path, _promised_by_mp3, slack_bytes=MP3_SLACK_BYTES)
+        return promised is not None and held - promised <= MP3_SLACK_BYTES
+    if magic.startswith(b"OggS"):
+        return _ogg_streams(path) == 1
+    return magic.startswith(SOUNDFILE_MAGIC)
+
+
+def _magic(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            first = file.read(4)
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be opened: {error.strerror}") from None
+    if len(first) < 4:
+        raise AudioError(f"{path}: cannot be read: expected a recording, received {len(first)} bytes")
+    return first
+
+
+def _from_soundfile(path: Path, file: soundfile.SoundFile, *, n_frames: int) -> Iterator[Samples]:
+    """Yield the next `n_frames` frames, or as many as the header promises, or raise `AudioError`."""
+    left = min(n_frames, file.frames - file.tell())
+    n_at_once = max(1, PIECE_VALUES // file.channels)
+    while left > 0:
+        with _libsndfile_errors(path):
+            piece = file.read(min(left, n_at_once), dtype="float32", always_2d=True)
+        if not len(piece):
+            raise AudioError(f"{path}: is truncated: {left} of {file.frames} frames are missing")
+        left -= len(piece)
+        yield piece
+
+
+@contextmanager
+def _libsndfile_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{path}: is truncated or damaged ({error.error_string})") from None
+
+
+def _sound_bytes(
+    path: Path, promised_by: Callable[[IO[bytes]], int | None], *, slack_bytes: int
+) -> tuple[int | None, int]:
+    """Return how many bytes of sound the header promises, None for no promise, and how many the file holds.
+
+    Raises `AudioError` when it holds less by more than `slack_bytes`: libsndfile would read what is there and
+    say nothing.
+    """
+    with path.open("rb") as file:
+        promised = promised_by(file)
+        held = os.fstat(file.fileno()).st_size - file.tell()
+    if promised is not None and held + slack_bytes < promised:
+        raise AudioError(f"{path}: is truncated: expected {promised} bytes of sound, received {held}")
+    return promised, held
+
+
+def _promised_by_wav(file: IO[bytes]) -> int | None:
+    """Walk the chunks of a WAV up to its samples and return their size in bytes.
+
+    Recorders that stream cannot know the size and write the largest number instead, which is no promise, or
+    0, which libsndfile believes and ffmpeg does not.
+    """
+    file.seek(12)
+    while len(header := file.read(8)) == 8:
+        name, size = struct.unpack("<4sI", header)
+        if name == b"data":
+            return int(size) if size < 0x7FFF_0000 else None
+        file.seek(size + size % 2, os.SEEK_CUR)
+    return None
+
+
+def _promised_by_mp3(file: IO[bytes]) -> int | None:
+    """Return the size in bytes that the Xing table in the first frame of an MP3 gives, behind any ID3 tag."""
+    tag = file.read(10)
+    # The size of the tag behind its ten bytes: four groups of seven bits.
+    start = 10 + sum(byte << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=True))
+    file.seek(start if tag.startswith(b"ID3") else 0)
+    frame = file.read(64)
+    file.seek(-len(frame), os.SEEK_CUR)
+    at = max(frame.find(b"Xing"), frame.find(b"Info"))
+    if at < 0 or len(frame) < at + 16:
+        return None
+    flags, _, n_bytes = struct.unpack_from(">3I", frame, at + 4)
+    return int(n_bytes) if flags & 0b11 == 0b11 else None
+
+
+def _ogg_streams(path: Path) -> int:
+    """Walk the pages of an OGG and return how many streams begin in it; raise `AudioError` for a cut page."""
+    n_streams = 0
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        while (page := file.read(27)).startswith(b"OggS"):
+            # Byte 5 holds flags, 2 = first page of a stream; byte 26 the length of the table of lengths.
+            lengths = file.read(page[26]) if len(page) == 27 else b""
+            if file.seek(sum(lengths), os.SEEK_CUR) > size or len(page) < 27:
+                raise AudioError(f"{path}: is truncated: its last page is cut")
+            n_streams += page[5] >> 1 & 1
+    return n_streams
+
+
+@contextmanager
+def _ffmpeg(path: Path) -> Iterator[_Stream]:
+    """Decode through an ffmpeg process, to the simplest format that tells rate and channels: Sun AU."""
+    command = [find_ffmpeg(), "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
+    if path.suffix.lower() in HEADERLESS:
+        command += ["-f", HEADERLESS[path.suffix.lower()]]
+    command += ["-format_whitelist", FFMPEG_CONTAINERS, "-i", f"file:{path.absolute()}", "-map", "0:a:0"]
+    command += ["-vn", "-sn", "-dn", "-f", "au", "-c:a", "pcm_f32be", "pipe:1"]
+    with tempfile.TemporaryFile() as log, _process(command, log) as process:
+        assert process.stdout is not None
+        header = process.stdout.read(24)
+        if len(header) < 24:
+            _finish(path, process, log)
+            yield _Stream(SAMPLE_RATE, 1, iter(()))
+            return
+        _, start, _, _, rate_hz, channels = struct.unpack(">4s5I", header)
+        process.stdout.read(start - 24)
+        yield _Stream(rate_hz, channels, _from_ffmpeg(path, process, log, channels=channels))
+
+
+@contextmanager
+def _process(command: list[str], log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start `command` and see that it has ended, killed if need be, whatever happens in between."""
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _from_ffmpeg(path: Path, process: subprocess.Popen[bytes], log: IO[bytes], *, channels: int) -> Iterator[Samples]:
+    assert process.stdout is not None
+    n_bytes = max(1, PIECE_VALUES // channels) * channels * 4
+    while data := process.stdout.read(n_bytes):
+        whole = len(data) - len(data) % (channels * 4)
+        yield np.frombuffer(data[:whole], dtype=">f4").reshape(-1, channels).astype(np.float32)
+    _finish(path, process, log)
+
+
+def _finish(path: Path, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+    """Wait for ffmpeg to end; raise `AudioError` when it failed or met the end of the file too early."""
+    failed = process.wait() != 0
+    log.seek(0)
+    said = log.read().decode(errors="replace")
+    if any(phrase in said for phrase in FFMPEG_TRUNCATED):
+        raise AudioError(f"{path}: is truncated: the file ends before its sound does")
+    if failed:
+        known = [words for phrase, words in FFMPEG_PLAIN_WORDS.items() if phrase in said]
+        last = said.strip().splitlines()[-1:] or ["ffmpeg failed"]
+        raise AudioError(f"{path}: cannot be read: {(known or last)[0]}")

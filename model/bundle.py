@@ -1,0 +1,221 @@
+"""A bundle: one folder that holds a trained network and every fact needed to judge with it.
+
+    bundle.json   schema version, name, windows, features, thresholds, calibration, training facts, file hashes
+    model.onnx    what judging runs
+    model.keras   what fine-tuning starts from
+
+Format 1 is a promise: a bundle of it must always read. A bundle is data from whoever made it; take none from people
+you do not trust.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from audio.atomic import replacing
+from audio.errors import ModelError
+from audio.labels import LABELS
+from model.features import FRAME_HOP_SAMPLES, FeatureConfig
+
+SCHEMA_VERSION = 1
+"""Version of `bundle.json` that `write_bundle` writes."""
+
+CARD_NAME = "bundle.json"
+ONNX_NAME = "model.onnx"
+KERAS_NAME = "model.keras"
+BUNDLE_FOLDER = "bundle"
+"""Where a run folder keeps its bundle."""
+
+SHIPPED = Path(__file__).parent / "pretrained"
+"""The bundle that comes with the toolkit, once there is one."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When a stretch of frame scores counts as a fake span; chosen on dev, never on test.
+
+    A span opens where P(fake) reaches `enter` and goes on both ways while it stays at or above `exit`. Gaps below
+    `min_gap_samples` are closed, then spans below `min_fake_samples` are dropped.
+
+    Raises
+    ------
+    ModelError
+        Unless 0 <= exit <= enter <= 1 and both lengths are zero or more.
+    """
+
+    enter: float = 0.5
+    exit: float = 0.35
+    min_fake_samples: int = 1_600
+    min_gap_samples: int = 1_600
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        if not 0.0 <= self.exit <= self.enter <= 1.0:
+            raise ModelError(f"thresholds: expected 0 <= exit <= enter <= 1. Received: {self}")
+        if min(self.min_fake_samples, self.min_gap_samples) < 0:
+            raise ModelError(f"thresholds: expected lengths of 0 or more. Received: {self}")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model's facts, read from `bundle.json`; the weights stay on disk until someone runs them."""
+
+    path: Path
+    name: str
+    window_samples: int
+    """Length of the windows that the network judges, in samples."""
+    step_samples: int
+    """Distance between the starts of two windows, in samples."""
+    features: FeatureConfig = FeatureConfig()
+    thresholds: Thresholds = Thresholds()
+    temperature: float = 1.0
+    """What the clip logits are divided by (Guo et al., ICML 2017), fitted on dev."""
+    labels: tuple[str, ...] = LABELS
+    frame_hop_samples: int = FRAME_HOP_SAMPLES
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """What it was trained on and how it did; free facts for people."""
+
+    def __post_init__(self) -> None:
+        """Refuse facts that no detector could work with.
+
+        Raises
+        ------
+        ModelError
+            For unknown labels or frame hop, a window or step that is not a whole number of frames, a step longer
+            than the window, or a temperature that is not positive.
+        """
+        if self.labels != LABELS or self.frame_hop_samples != FRAME_HOP_SAMPLES:
+            raise ModelError(
+                f"bundle: expected labels {LABELS} every {FRAME_HOP_SAMPLES} samples."
+                f" Received: {self.labels} every {self.frame_hop_samples}"
+            )
+        if not 0 < self.step_samples <= self.window_samples:
+            raise ModelError(
+                "bundle: expected 0 < step_samples <= window_samples."
+                f" Received: {self.step_samples}, {self.window_samples}"
+            )
+        if self.step_samples % FRAME_HOP_SAMPLES or self.window_samples % FRAME_HOP_SAMPLES:
+            raise ModelError(f"bundle: window and step must be multiples of {FRAME_HOP_SAMPLES} samples")
+        if not self.temperature > 0:
+            raise ModelError(f"bundle: expected a temperature above 0. Received: {self.temperature}")
+
+    @property
+    def onnx_path(self) -> Path:
+        """The network as ONNX."""
+        return self.path / ONNX_NAME
+
+    @property
+    def keras_path(self) -> Path:
+        """The network as a Keras file."""
+        return self.path / KERAS_NAME
+
+
+def write_bundle(bundle: Bundle) -> None:
+    """Write `bundle.json` beside the model files that already lie in `bundle.path`, with their hashes.
+
+    Raises
+    ------
+    ModelError
+        When a model file is missing.
+    """
+    card = {
+        "schema_version": SCHEMA_VERSION,
+        "name": bundle.name,
+        "labels": list(bundle.labels),
+        "window_samples": bundle.window_samples,
+        "step_samples": bundle.step_samples,
+        "frame_hop_samples": bundle.frame_hop_samples,
+        "features": bundle.features.to_json(),
+        "thresholds": asdict(bundle.thresholds),
+        "calibration": {"temperature": bundle.temperature},
+        "training": dict(bundle.training),
+        "hashes": {name: _sha256(bundle.path / name) for name in (ONNX_NAME, KERAS_NAME)},
+    }
+    with replacing(bundle.path / CARD_NAME) as beside:
+        beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def read_bundle(path: str | os.PathLike[str]) -> Bundle:
+    """Read the facts of the bundle in folder `path` (or of the run folder above it) and check its files' hashes.
+
+    Raises
+    ------
+    ModelError
+        For a missing, broken or changed bundle, or one of another schema version.
+    """
+    folder = Path(path)
+    if not (folder / CARD_NAME).is_file() and (folder / BUNDLE_FOLDER / CARD_NAME).is_file():
+        folder = folder / BUNDLE_FOLDER
+    card = _read_card(folder / CARD_NAME)
+    try:
+        bundle = _from_card(folder, card)
+        hashes = dict(card["hashes"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{folder / CARD_NAME}: not a complete bundle: {error!r}") from None
+    for name in (ONNX_NAME, KERAS_NAME):
+        if _sha256(folder / name) != hashes.get(name):
+            raise ModelError(f"{folder / name}: does not match its hash in {CARD_NAME}: changed or cut short")
+    return bundle
+
+
+def find_bundle(explicit: str | os.PathLike[str] | None = None, *, runs: str | os.PathLike[str] = "runs") -> Path:
+    """Say which bundle to judge with: the one asked for, else the shipped one, else the newest run's.
+
+    Raises
+    ------
+    ModelError
+        When there is none, saying how to get one.
+    """
+    if explicit is not None:
+        return Path(explicit)
+    if (SHIPPED / CARD_NAME).is_file():
+        return SHIPPED
+    cards = sorted(Path(runs).glob(f"*/{BUNDLE_FOLDER}/{CARD_NAME}"), key=lambda card: (card.stat().st_mtime_ns, card))
+    if not cards:
+        raise ModelError(
+            f"no model found: none is shipped and {Path(runs)}/ holds no finished run."
+            " Train one with 'python train_cnnrnnlstm.py --data data/NAME' or name one with --model"
+        )
+    return cards[-1].parent
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: expected a model bundle: {error.strerror}") from None
+    except ValueError:
+        raise ModelError(f"{path}: expected JSON in UTF-8") from None
+    if not isinstance(card, dict) or card.get("schema_version") != SCHEMA_VERSION:
+        found = card.get("schema_version") if isinstance(card, dict) else type(card).__name__
+        raise ModelError(f"{path}: expected schema_version {SCHEMA_VERSION}. Received: {found!r}")
+    return card
+
+
+def _from_card(folder: Path, card: Mapping[str, Any]) -> Bundle:
+    return Bundle(
+        path=folder,
+        name=str(card["name"]),
+        window_samples=int(card["window_samples"]),
+        step_samples=int(card["step_samples"]),
+        features=FeatureConfig.from_json(card["features"]),
+        thresholds=Thresholds(**card["thresholds"]),
+        temperature=float(card["calibration"]["temperature"]),
+        labels=tuple(card["labels"]),
+        frame_hop_samples=int(card["frame_hop_samples"]),
+        training=dict(card["training"]),
+    )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path}: expected a model file: {error.strerror}") from None

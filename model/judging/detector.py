@@ -1,0 +1,267 @@
+"""The detector: a recording in, a verdict with its fake spans out.
+
+    samples -> windows with speech -> log-mel -> network -> frame scores -> spans
+                   |                               |                          |
+                   +-> none: abstention            +-> clip logits -----> verdict
+
+Every step is a function of this recording alone; nothing is kept between two calls but the network.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from audio.cleaning import is_steady, speech_frames
+from audio.errors import ModelError
+from audio.labels import LABELS
+from audio.reading import read
+from audio.segments import SAMPLE_RATE, Segment, from_frames, n_frames
+from model.bundle import find_bundle, read_bundle
+from model.features import log_mel
+from model.judging.localise import localise, with_confidence
+from model.judging.runtime import Network
+from model.judging.samples import as_samples
+from model.judging.verdict import judge, softmax
+from model.judging.windows import Window, overlap_add, sliding_windows
+
+SCHEMA_VERSION = 1
+"""Version of the row that `Detection.to_row` gives."""
+
+MIN_CLIP_SAMPLES = 6_400
+"""0.4 s: below, there is hardly a word to hear, and the network has not been trained on anything as short."""
+
+MIN_SPEECH_SAMPLES = 3_200
+"""0.2 s, about one syllable: a recording with less speech is not judged, a window with less has no vote."""
+
+Samples = npt.NDArray[np.float32]
+
+
+class Span(NamedTuple):
+    """A fake span `[start_s, end_s)` in seconds; `confidence` is the mean P(fake) of its frames."""
+
+    start_s: float
+    end_s: float
+    label: str
+    confidence: float | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Detection:
+    """The result for one recording.
+
+    Either a verdict: `label` is the largest of the three `probabilities`, which add up to 1, and `spans`
+    agree with it (`model.judging.verdict`). Or an abstention: `label` and the probabilities are None, there
+    are no spans and no frame scores, and `reasons` says why in codes of `audio.messages.REASONS`.
+    """
+
+    label: str | None
+    """"real", "fake", "hybrid" or None."""
+    probabilities: Mapping[str, float | None]
+    """One entry per label of `audio.labels.LABELS`."""
+    spans: tuple[Segment, ...]
+    """Fake spans in samples at 16 kHz, exact, in order of time."""
+    frame_scores: Samples
+    """P(fake) per frame, float32 (n_frames,), read-only; frame i starts at `i * frame_hop_s`."""
+    reasons: tuple[str, ...]
+    frame_hop_s: float
+    duration_s: float
+    model: str
+    """Name of the bundle that judged."""
+    channel: int | None = None
+    """None: the downmix of all channels."""
+
+    @property
+    def abstained(self) -> bool:
+        """Whether there is no verdict."""
+        return self.label is None
+
+    @property
+    def segments(self) -> tuple[Span, ...]:
+        """The fake spans in seconds."""
+        return tuple(Span(s.onset_s, s.offset_s, s.label, s.confidence) for s in self.spans)
+
+    def to_row(self, path: str) -> dict[str, Any]:
+        """The result as a JSON object, schema `SCHEMA_VERSION`; seconds and probabilities are not rounded."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "path": path,
+            "channel": self.channel,
+            "label": self.label,
+            "probabilities": dict(self.probabilities),
+            "segments": [span._asdict() for span in self.segments],
+            "abstained": self.abstained,
+            "reasons": list(self.reasons),
+            "duration_s": self.duration_s,
+            "model": self.model,
+        }
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Evidence:
+    """What the network says about a recording, before thresholds and calibration."""
+
+    frame_scores: Samples
+    """P(fake) per frame, float32 (n_frames,), read-only."""
+    window_logits: Samples
+    """Clip logits of each window that has something to say, float32 (n_votes, 3), at least one."""
+    speech: npt.NDArray[np.bool_]
+    """Which frames are speech, bool (n_frames,)."""
+
+
+class Detector:
+    """Judges recordings with one trained model.
+
+    >>> from model import Detector
+    >>> result = Detector().detect("interview.wav")
+    >>> result.label, result.segments
+    """
+
+    def __init__(self, model: str | os.PathLike[str] | None = None) -> None:
+        """Load a model.
+
+        Args:
+            model: folder of a bundle; None takes the shipped one, or else the newest run.
+
+        Raises:
+            ModelError: there is no such bundle, or it is broken.
+        """
+        self._bundle = read_bundle(find_bundle(None if model is None else Path(model)))
+        self._network = Network(self._bundle.onnx_path)
+
+    def __reduce__(self) -> tuple[type[Detector], tuple[Path]]:
+        """Travel to another process as a path: a running network does not pickle."""
+        return type(self), (self._bundle.path,)
+
+    def detect(self, source: str | os.PathLike[str] | npt.ArrayLike, *, sample_rate: int = SAMPLE_RATE) -> Detection:
+        """Judge a recording of any length.
+
+        Args:
+            source: path of an audio file in any format (judged on the downmix of its channels), or the
+                samples of one channel, shape (n,): floats with full scale +-1, or PCM integers (uint8, int16,
+                int32).
+            sample_rate: samples per second of an array; a file knows its own.
+
+        Raises:
+            AudioError: the file cannot be read, or the array is no mono audio.
+            ModelError: the network does not do what its bundle says.
+        """
+        samples = _load(source, sample_rate)
+        found = self.evidence(samples)
+        if found is None:
+            return self._abstain(samples, "too_short" if len(samples) < MIN_CLIP_SAMPLES else "no_speech")
+        return self._judge(samples, found)
+
+    def evidence(self, samples: Samples) -> Evidence | None:
+        """Run the network over a recording, without drawing conclusions from it.
+
+        Args:
+            samples: float32 (n,) at 16 kHz, finite, as `audio.reading.read` gives them.
+
+        Returns:
+            What the windows say, or None where the recording is too short or holds no speech.
+
+        Raises:
+            ModelError: the network does not do what its bundle says.
+        """
+        if len(samples) < MIN_CLIP_SAMPLES:
+            return None
+        hop = self._bundle.frame_hop_samples
+        speech = speech_frames(samples, hop_samples=hop)
+        windows = self._windows(len(samples))
+        votes = _votes(windows, samples, speech=speech, hop_samples=hop)
+        if not any(votes):
+            return None
+        scored = [self._run(samples[w.onset : w.offset]) for w in windows]
+        pieces = ((w.onset // hop, scores) for w, (scores, _) in zip(windows, scored, strict=True))
+        logits = [logits for vote, (_, logits) in zip(votes, scored, strict=True) if vote]
+        return Evidence(_read_only(overlap_add(pieces, len(speech))), np.stack(logits), speech)
+
+    def _windows(self, n_samples: int) -> list[Window]:
+        return sliding_windows(
+            n_samples,
+            window_samples=self._bundle.window_samples,
+            step_samples=self._bundle.step_samples,
+            hop_samples=self._bundle.frame_hop_samples,
+        )
+
+    def _judge(self, samples: Samples, found: Evidence) -> Detection:
+        """Draw the conclusions."""
+        bundle, hop = self._bundle, self._bundle.frame_hop_samples
+        verdict = judge(
+            softmax(found.window_logits, temperature=bundle.temperature),
+            located=localise(found.frame_scores, bundle.thresholds, hop_samples=hop, n_samples=len(samples)),
+            speech=from_frames(found.speech, hop, len(samples)),
+        )
+        return Detection(
+            label=verdict.label,
+            probabilities=dict(zip(LABELS, verdict.probabilities.tolist(), strict=True)),
+            spans=tuple(with_confidence(s, found.frame_scores, hop_samples=hop) for s in verdict.spans),
+            frame_scores=found.frame_scores,
+            reasons=(),
+            **self._facts(samples),
+        )
+
+    def _run(self, window: Samples) -> tuple[Samples, Samples]:
+        """Frame scores (frames,) and clip logits (3,) of one window."""
+        bundle = self._bundle
+        scores, logits = self._network.run(log_mel(window, bundle.features))
+        expected = n_frames(len(window), bundle.frame_hop_samples)
+        if len(scores) != expected:
+            raise ModelError(
+                f"{bundle.onnx_path}: expected {expected} frame scores for {len(window)} samples, "
+                f"received {len(scores)}"
+            )
+        return scores, logits
+
+    def _abstain(self, samples: Samples, reason: str) -> Detection:
+        """A result without a verdict."""
+        return Detection(
+            label=None,
+            probabilities=dict.fromkeys(LABELS),
+            spans=(),
+            frame_scores=_read_only(np.zeros(0, dtype=np.float32)),
+            reasons=(reason,),
+            **self._facts(samples),
+        )
+
+    def _facts(self, samples: Samples) -> dict[str, Any]:
+        """What every result says, verdict or not."""
+        return {
+            "duration_s": len(samples) / SAMPLE_RATE,
+            "frame_hop_s": self._bundle.frame_hop_samples / SAMPLE_RATE,
+            "model": self._bundle.name,
+        }
+
+
+def _load(source: str | os.PathLike[str] | npt.ArrayLike, sample_rate: int) -> Samples:
+    if isinstance(source, (str, os.PathLike)):
+        return read(Path(source))
+    return as_samples(source, sample_rate=sample_rate)
+
+
+def _votes(windows: list[Window], samples: Samples, *, speech: npt.NDArray[np.bool_], hop_samples: int) -> list[bool]:
+    """Which windows have something to say about the clip: those with enough speech that is no steady sound.
+
+    Speech scattered so thinly that no window has enough is judged where there is most of it. No window votes
+    when the whole recording has too little of it, or nothing but tones, hum and the like.
+    """
+    enough = MIN_SPEECH_SAMPLES // hop_samples
+    if np.count_nonzero(speech) < enough:
+        return [False] * len(windows)
+    counts = [int(np.count_nonzero(speech[w.onset // hop_samples : -(-w.offset // hop_samples)])) for w in windows]
+    enough = min(enough, max(counts))
+    return [
+        count >= enough and not is_steady(samples[w.onset : w.offset]) for w, count in zip(windows, counts, strict=True)
+    ]
+
+
+def _read_only(array: Samples) -> Samples:
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,76 @@
+r"""Where the fake spans are: from P(fake) per frame to segments, with two thresholds.
+
+    P(fake)              ____
+      enter  - - - - - -/- - \- - - - - - - - - - - - -
+                     __/      \_     _/\_
+      exit   - - - -/- - - - - -\- -/- - \- - - - - - -
+             ______/             \_/      \____________
+      spans        [=============)                          the second bump never enters
+
+A span begins and ends where the score crosses `exit` and counts only if it reaches `enter` somewhere, so that
+a score hovering around one threshold does not tear a span into pieces. Then spans that nearly touch are
+joined, and only then short ones dropped, so that a fake word with a dip in it survives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audio.segments import Segment, from_frames
+from model.bundle import Thresholds
+
+
+def localise(
+    frame_scores: NDArray[np.float32], thresholds: Thresholds, *, hop_samples: int, n_samples: int
+) -> list[Segment]:
+    """Find the fake spans of a recording.
+
+    Args:
+        frame_scores: P(fake) per frame, float32 (n_frames,); frame i starts at `i * hop_samples`.
+        thresholds: the bundle's operating point; its durations are in samples.
+        hop_samples: distance between two frames.
+        n_samples: length of the recording.
+
+    Returns:
+        Fake segments in order of time, without confidence: `with_confidence` adds it.
+
+    Raises:
+        SegmentError: the number of scores does not belong to `n_samples`.
+    """
+    above_exit = from_frames(frame_scores >= thresholds.exit, hop_samples, n_samples)
+    entered = [s for s in above_exit if _scores_in(s, frame_scores, hop_samples).max() >= thresholds.enter]
+    joined = _join(entered, thresholds.min_gap_samples)
+    return [s for s in joined if s.duration >= thresholds.min_fake_samples]
+
+
+def with_confidence(segment: Segment, frame_scores: NDArray[np.float32], *, hop_samples: int) -> Segment:
+    """Return `segment` with the mean P(fake) of the frames it touches as its confidence.
+
+    Args:
+        segment: a span that touches at least one frame.
+        frame_scores: P(fake) per frame, float32 (n_frames,).
+        hop_samples: distance between two frames.
+    """
+    mean = float(_scores_in(segment, frame_scores, hop_samples).mean(dtype=np.float64))
+    return replace(segment, confidence=min(1.0, max(0.0, mean)))
+
+
+def _scores_in(segment: Segment, frame_scores: NDArray[np.float32], hop_samples: int) -> NDArray[np.float32]:
+    """Scores of the frames that `segment` touches, at least one."""
+    last = len(frame_scores) - 1
+    return frame_scores[min(segment.onset // hop_samples, last) : -(-segment.offset // hop_samples)]
+
+
+def _join(segments: Sequence[Segment], min_gap_samples: int) -> list[Segment]:
+    """Merge neighbours, sorted and disjoint, that are less than `min_gap_samples` apart."""
+    joined: list[Segment] = []
+    for segment in segments:
+        if joined and segment.onset - joined[-1].offset < min_gap_samples:
+            joined[-1] = replace(joined[-1], offset=segment.offset)
+        else:
+            joined.append(segment)
+    return joined

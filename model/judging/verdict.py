@@ -1,0 +1,102 @@
+"""From what the windows and the frames say to one verdict that agrees with its spans.
+
+The house rule (design.md): Real shows no fake span; Fake covers at least 90 % of the speech; anything between
+is Hybrid; and the verdict is the largest of the three probabilities. Two heads of the network answer here,
+and they may disagree, so the probabilities are computed such that the rule holds by construction:
+
+1. **Windows to clip.** A clip is real only if every window of it is, and fake only if every window is. A
+   fuzzy AND: P(real) and P(fake) are each the minimum over the windows. Two minima add up to at most one,
+   because each is at most what one and the same window says; the rest is P(hybrid). A minimum does not care
+   about order or about how often a window is counted, and a real half beside a fake half comes out as hybrid,
+   which is what it is.
+2. **Frames have a veto on hybrid.** Hybrid claims that a boundary exists. If the frames show no fake span in
+   the speech, that mass goes to real; if their spans cover the speech, it goes to fake. So hybrid can win
+   only when the located spans are those of a hybrid.
+3. **The verdict picks the spans.** Real shows none. Hybrid shows those located. Fake shows those located if
+   they cover the speech, and otherwise all of it from its first to its last sample.
+
+Only speech counts: spans that touch none are dropped, whatever the frames say about silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audio.labels import FAKE, HYBRID, LABELS, REAL, label_index, label_of
+from audio.segments import Segment, overlap, total
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a recording is, how sure that is, and which spans are fake.
+
+    `probabilities` is float64 (3,) in the order of `audio.labels.LABELS`; it adds up to 1 and its largest
+    entry is `label`'s. `label_of(overlap(spans, speech), total(speech))` is `label` too.
+    """
+
+    label: str
+    probabilities: Float
+    spans: tuple[Segment, ...]
+
+
+def softmax(logits: NDArray[np.floating], *, temperature: float) -> Float:
+    """Turn clip logits, shape (..., 3), into calibrated probabilities, float64 of the same shape."""
+    scaled = np.asarray(logits, dtype=np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def clip_probabilities(window_probabilities: Float) -> Float:
+    """Combine the windows of a clip: all must be real for real, all fake for fake, the rest is hybrid.
+
+    Args:
+        window_probabilities: float64 (n_windows, 3) with at least one row, each adding up to 1.
+
+    Returns:
+        float64 (3,), non-negative, adding up to 1.
+    """
+    combined = window_probabilities.min(axis=0)
+    real, fake = combined[label_index(REAL)], combined[label_index(FAKE)]
+    combined[label_index(HYBRID)] = max(0.0, 1.0 - real - fake)
+    return combined / combined.sum()
+
+
+def judge(window_probabilities: Float, *, located: Sequence[Segment], speech: Sequence[Segment]) -> Verdict:
+    """Reach the verdict on a recording.
+
+    Args:
+        window_probabilities: calibrated P(real), P(fake), P(hybrid) of each window, float64 (n_windows, 3).
+        located: the fake spans that the frames show.
+        speech: where the recording has speech, at least one span.
+
+    Returns:
+        A verdict that agrees with its spans; a span made here, not located, has a confidence of None.
+    """
+    in_speech = tuple(s for s in located if overlap([s], speech))
+    shown = label_of(overlap(in_speech, speech), total(speech))
+    probabilities = _give_up_hybrid(clip_probabilities(window_probabilities), shown)
+    label = LABELS[int(np.argmax(probabilities))]
+    return Verdict(label, probabilities, _spans(label, shown, in_speech, speech))
+
+
+def _give_up_hybrid(probabilities: Float, shown: str) -> Float:
+    """Move the hybrid mass to the label that the frames show; nothing moves when that is hybrid."""
+    moved = probabilities.copy()
+    moved[label_index(HYBRID)] = 0.0
+    moved[label_index(shown)] += probabilities[label_index(HYBRID)]
+    return moved
+
+
+def _spans(label: str, shown: str, located: tuple[Segment, ...], speech: Sequence[Segment]) -> tuple[Segment, ...]:
+    """The spans that belong to a verdict."""
+    if label == REAL:
+        return ()
+    if label == shown:
+        return located
+    return (Segment(min(s.onset for s in speech), max(s.offset for s in speech)),)

@@ -1,0 +1,280 @@
+"""Examples for training: a pure function from (set, seed, step) to a batch, so that a run can resume anywhere.
+
+Nothing here remembers anything: the order of the clips derives from (seed, epoch) and each crop and mask from (seed,
+epoch, clip), whatever came before and whoever computes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from audio import manifest, reading, segments
+from audio.cleaning import speech_frames
+from audio.errors import ManifestError
+from audio.labels import FAKE, HYBRID, LABELS, label_index, label_of
+from model.features import FRAME_HOP_SAMPLES, FeatureConfig, log_mel
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+Float = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Clips of one set, with where they lie and whether their spans are known."""
+
+    manifest_path: Path
+    clips: tuple[manifest.Clip, ...]
+    has_spans: bool
+    """False for plain `real/ fake/ hybrid/` folders: classes are known, spans of hybrids are not."""
+
+    def split(self, name: str) -> TrainingSet:
+        """Return the clips of one split."""
+        return TrainingSet(self.manifest_path, tuple(c for c in self.clips if c.split == name), self.has_spans)
+
+    def path(self, clip: manifest.Clip) -> Path:
+        """Return where a clip's recording lies."""
+        return manifest.resolve(self.manifest_path, clip)
+
+
+def read_set(folder: Path, *, seed: int) -> TrainingSet:
+    """Read a set: its `manifest.jsonl`, or plain `real/ fake/ hybrid/` folders split by a seeded draw.
+
+    A plain folder says nothing about speakers, so its splits (70 % train, 15 % dev, 15 % test of each class) may
+    share voices and its test figures are not figures on unheard voices.
+
+    Raises
+    ------
+    ManifestError
+        When the set is missing or broken, or has no clip to train on or to choose with (splits train and dev).
+    """
+    listing = folder / "manifest.jsonl"
+    if listing.is_file():
+        found = TrainingSet(listing, tuple(manifest.read_manifest(listing)), has_spans=True)
+    else:
+        found = TrainingSet(folder, _drawn_splits(manifest.scan_folder(folder), seed), has_spans=False)
+    for name in ("train", "dev"):
+        if not found.split(name).clips:
+            raise ManifestError(f"{folder}: no clips in the split {name!r}; training needs 'train' and 'dev'")
+    return found
+
+
+def _drawn_splits(clips: Sequence[manifest.Clip], seed: int) -> tuple[manifest.Clip, ...]:
+    splits: dict[str, str] = {}
+    for label in LABELS:
+        paths = sorted(clip.path for clip in clips if clip.label == label)
+        order = np.random.default_rng((seed, label_index(label))).permutation(len(paths))
+        for rank, index in enumerate(order):
+            share = (rank + 0.5) / len(paths)
+            splits[paths[index]] = "train" if share < 0.70 else "dev" if share < 0.85 else "test"
+    return tuple(replace(clip, split=splits[clip.path]) for clip in clips)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One window as the network learns from it."""
+
+    features: Float
+    """(time, n_mels)"""
+    frames: Float
+    """(frames, 1), 1 where any part of the frame is fake."""
+    frame_weights: Float
+    """(frames,), 0 where nothing is known of the frame."""
+    label: int
+    """Index into `LABELS`, of the window and not of the clip it was cut from."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """SpecAugment (Park et al., Interspeech 2019): stretches of bands and of time set to the window's mean."""
+
+    n_masks: int = 2
+    """Masks of each kind."""
+    max_bands: int = 12
+    max_time_s: float = 0.2
+
+
+def example(
+    training_set: TrainingSet,
+    clip: manifest.Clip,
+    *,
+    window_samples: int,
+    features: FeatureConfig,
+    rng: np.random.Generator | None,
+    augmentation: Augmentation | None = None,
+) -> Example:
+    """Cut one window from `clip`: at random, or from the middle when `rng` is None.
+
+    A clip shorter than the window is repeated to fill it, as AASIST does (Jung et al., ICASSP 2022); the joins that
+    this makes are marked for what they join and prove nothing.
+
+    Raises
+    ------
+    AudioError
+        When the recording cannot be read or is empty.
+    """
+    samples, spans = _window(training_set, clip, window_samples, rng)
+    spectrogram = log_mel(samples, features)
+    if augmentation is not None and rng is not None:
+        _mask(spectrogram, augmentation, features, rng)
+    n_frames = segments.n_frames(window_samples, FRAME_HOP_SAMPLES)
+    is_fake = segments.to_frames(spans, n_frames, FRAME_HOP_SAMPLES)
+    known = training_set.has_spans or clip.label != HYBRID
+    label = _window_label(samples, is_fake, spans) if training_set.has_spans else clip.label
+    return Example(
+        features=spectrogram,
+        frames=is_fake.astype(np.float32)[:, None],
+        frame_weights=np.full(n_frames, float(known), dtype=np.float32),
+        label=label_index(label),
+    )
+
+
+def _window(
+    training_set: TrainingSet, clip: manifest.Clip, window_samples: int, rng: np.random.Generator | None
+) -> tuple[Float, list[segments.Segment]]:
+    path = training_set.path(clip)
+    if clip.n_samples >= window_samples:
+        onset = _onset(clip.n_samples, window_samples, rng)
+        samples = reading.read_span(path, onset, onset + window_samples)
+        return samples, segments.clip_to(fake_spans(clip, clip.n_samples), onset, onset + window_samples)
+    whole = reading.read(path)
+    if not len(whole):
+        raise ManifestError(f"{path}: expected a recording, received one without samples")
+    copies = max(1, -(-window_samples // len(whole)))
+    spans = [
+        segments.Segment(s.onset + k * len(whole), s.offset + k * len(whole))
+        for k in range(copies)
+        for s in fake_spans(clip, len(whole))
+    ]
+    onset = _onset(copies * len(whole), window_samples, rng)
+    tiled = np.tile(whole, copies)[onset : onset + window_samples]
+    return tiled, segments.clip_to(spans, onset, onset + window_samples)
+
+
+def fake_spans(clip: manifest.Clip, n_samples: int) -> list[segments.Segment]:
+    """The fake spans; a fake clip without any is fake from end to end (plain folders)."""
+    fake = [s for s in clip.segments if s.label == FAKE]
+    return [segments.Segment(0, n_samples)] if clip.label == FAKE and not fake else fake
+
+
+def _onset(n_samples: int, window_samples: int, rng: np.random.Generator | None) -> int:
+    spare = n_samples - window_samples
+    return spare // 2 if rng is None else int(rng.integers(0, spare + 1))
+
+
+def _window_label(samples: Float, is_fake: npt.NDArray[np.bool_], spans: Sequence[segments.Segment]) -> str:
+    """The label of the window itself: a crop of a hybrid may well be real or fake."""
+    speech = speech_frames(samples, hop_samples=FRAME_HOP_SAMPLES)
+    if speech.any():
+        return label_of(int((is_fake & speech).sum()), int(speech.sum()))
+    return label_of(segments.total(spans), len(samples))
+
+
+def _mask(spectrogram: Float, augmentation: Augmentation, features: FeatureConfig, rng: np.random.Generator) -> None:
+    """Mask in place; 0 is the mean of a normalised window."""
+    max_frames = round(augmentation.max_time_s * features.sample_rate / features.hop_samples)
+    for _ in range(augmentation.n_masks):
+        width = int(rng.integers(0, augmentation.max_bands + 1))
+        first = int(rng.integers(0, features.n_mels - width + 1))
+        spectrogram[:, first : first + width] = 0.0
+        length = int(rng.integers(0, min(max_frames, len(spectrogram)) + 1))
+        start = int(rng.integers(0, len(spectrogram) - length + 1))
+        spectrogram[start : start + length] = 0.0
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Every batch of a run, by its number: batch `step` belongs to epoch `step // steps_per_epoch`."""
+
+    training_set: TrainingSet
+    features: FeatureConfig
+    window_samples: int
+    batch_size: int
+    seed: int
+    augmentation: Augmentation | None = Augmentation()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in the set; a set smaller than a batch is one batch."""
+        return max(1, len(self.training_set.clips) // self.batch_size)
+
+    def clip_indices(self, step: int) -> list[int]:
+        """Which clips batch `step` holds: each epoch visits every clip at most once, in an order of its own."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.training_set.clips))
+        return [int(i) for i in order[position * self.batch_size : (position + 1) * self.batch_size]]
+
+    def batch(self, step: int) -> tuple[Float, Float, Float, Float]:
+        """Compute batch `step`.
+
+        Returns
+        -------
+        features (batch, time, n_mels), frames (batch, frames, 1), frame weights (batch, frames), classes one-hot
+        (batch, 3); all float32
+        """
+        epoch = step // self.steps_per_epoch
+        return _stack(
+            [
+                example(
+                    self.training_set,
+                    self.training_set.clips[index],
+                    window_samples=self.window_samples,
+                    features=self.features,
+                    rng=np.random.default_rng((self.seed, epoch, index)),
+                    augmentation=self.augmentation,
+                )
+                for index in self.clip_indices(step)
+            ]
+        )
+
+
+def fixed_windows(training_set: TrainingSet, *, window_samples: int, features: FeatureConfig) -> tuple[Float, ...]:
+    """Stack the middle window of every clip: what a split is watched with while training. Shapes as in `Batches`."""
+    return _stack(
+        [
+            example(training_set, clip, window_samples=window_samples, features=features, rng=None)
+            for clip in training_set.clips
+        ]
+    )
+
+
+def _stack(examples: Sequence[Example]) -> tuple[Float, Float, Float, Float]:
+    return (
+        np.stack([e.features for e in examples]),
+        np.stack([e.frames for e in examples]),
+        np.stack([e.frame_weights for e in examples]),
+        np.eye(len(LABELS), dtype=np.float32)[[e.label for e in examples]],
+    )
+
+
+def stream(batches: Batches, *, first_step: int, n_steps: int) -> tf.data.Dataset:
+    """Wrap batches `first_step` to `n_steps` as a `tf.data` pipeline that works one batch ahead of the network.
+
+    Yields
+    ------
+    (features, {"frames", "clip_logits"}, {"frames", "clip_logits"}): inputs, targets and sample weights
+    """
+    import tensorflow as tf
+
+    n_mels = batches.features.n_mels
+
+    def load(step: Any) -> Any:
+        features, frames, weights, classes = tf.numpy_function(
+            lambda number: batches.batch(int(number)), [step], [tf.float32] * 4, stateful=False
+        )
+        features.set_shape((None, None, n_mels))
+        frames.set_shape((None, None, 1))
+        weights.set_shape((None, None))
+        classes.set_shape((None, len(LABELS)))
+        clip_weights = tf.ones(tf.shape(classes)[:1])
+        return features, {"frames": frames, "clip_logits": classes}, {"frames": weights, "clip_logits": clip_weights}
+
+    steps = tf.data.Dataset.range(first_step, n_steps)
+    return steps.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)

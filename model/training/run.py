@@ -1,0 +1,84 @@
+"""One run from end to end: fit, export, calibrate on dev, judge the test splits."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from audio.atomic import replacing
+from model.bundle import BUNDLE_FOLDER, Bundle, write_bundle
+from model.judging.detector import Detector
+from model.training.calibrate import calibrate
+from model.training.curves import draw_curves
+from model.training.evaluate import Table, as_text, evaluate
+from model.training.examples import read_set
+from model.training.export import export
+from model.training.fit import TrainSettings, fit
+
+TEST_SPLITS = ("test", "test_unseen")
+"""Splits that nothing was chosen on. `test_unseen` holds generators that training never heard."""
+
+log = logging.getLogger(__name__)
+
+
+def train(run: Path, settings: TrainSettings) -> dict[str, Table]:
+    """Train in folder `run`, go on where it stopped, and leave a bundle and `metrics.json` there.
+
+    Returns
+    -------
+    the table of each test split that the set has (`model.training.evaluate.evaluate`)
+
+    Raises
+    ------
+    ToolkitError
+        When the set or the state of the run is broken.
+    """
+    training_set = read_set(Path(settings.data), seed=settings.seed)
+    if not training_set.has_spans:
+        log.warning(
+            "%s: no manifest.jsonl, so classes only: spans of hybrids are unknown, frames of hybrids train nothing,"
+            " no segment EER, and splits may share voices",
+            settings.data,
+        )
+    model = fit(run, settings)
+    draw_curves(run / "log.csv", run / "curves.png")
+    folder = run / BUNDLE_FOLDER
+    difference = export(model, folder, features=settings.features)
+    bundle = Bundle(
+        path=folder,
+        name=run.name,
+        window_samples=settings.window_samples,
+        step_samples=settings.step_samples,
+        features=settings.features,
+        training={"settings": settings.to_json(), "onnx_difference": difference},
+    )
+    write_bundle(bundle)
+    point = calibrate(Detector(folder), training_set.split("dev"))
+    write_bundle(replace(bundle, thresholds=point.thresholds, temperature=point.temperature))
+    return _test(run, training_set, settings)
+
+
+def _test(run: Path, training_set: Any, settings: TrainSettings) -> dict[str, Table]:
+    detector = Detector(run / BUNDLE_FOLDER)
+    tables = {
+        name: evaluate(detector, training_set.split(name), title=f"judging {name}")
+        for name in TEST_SPLITS
+        if training_set.split(name).clips
+    }
+    with replacing(run / "metrics.json") as beside:
+        beside.write_text(json.dumps(summary(tables, seed=settings.seed), indent=2) + "\n", encoding="utf-8")
+    return tables
+
+
+def summary(tables: dict[str, Table], *, seed: int) -> dict[str, Any]:
+    """Sum up for programs: the figures of `test` at the top, each other split under its name."""
+    return {**tables.get("test", {}), "seed": seed, **{k: v for k, v in tables.items() if k != "test"}}
+
+
+def report(tables: dict[str, Table]) -> str:
+    """Lay the tables out for people."""
+    notes = {"test": "test (nothing was chosen on it)", "test_unseen": "test, generators never heard in training"}
+    return "\n\n".join(as_text(notes.get(name, name), table) for name, table in tables.items())

@@ -1,0 +1,94 @@
+"""Two thresholds, beside a frame-by-frame brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from audio.errors import SegmentError
+from audio.segments import Segment
+from model.bundle import Thresholds
+from model.judging.localise import localise, with_confidence
+
+HOP = 320
+PLAIN = Thresholds(enter=0.6, exit=0.4, min_fake_samples=0, min_gap_samples=0)
+
+
+def spans_of(
+    scores: list[float] | np.ndarray, thresholds: Thresholds = PLAIN, *, rest: int = 0
+) -> list[tuple[int, int]]:
+    """Located spans, in frames."""
+    frames = np.asarray(scores, dtype=np.float32)
+    found = localise(frames, thresholds, hop_samples=HOP, n_samples=len(frames) * HOP + rest)
+    return [(span.onset // HOP, span.offset // HOP) for span in found]
+
+
+def brute_force(scores: np.ndarray, thresholds: Thresholds) -> list[tuple[int, int]]:
+    """Grow from every frame that enters, both ways, while above exit; then join, then drop."""
+    marked = set()
+    for start in range(len(scores)):
+        if scores[start] < thresholds.enter:
+            continue
+        for step in (-1, 1):
+            i = start
+            while 0 <= i < len(scores) and scores[i] >= thresholds.exit:
+                marked.add(i)
+                i += step
+    spans: list[list[int]] = []
+    for i in sorted(marked):
+        if spans and (i - spans[-1][1]) * HOP < max(thresholds.min_gap_samples, 1):
+            spans[-1][1] = i + 1
+        else:
+            spans.append([i, i + 1])
+    return [(a, b) for a, b in spans if (b - a) * HOP >= thresholds.min_fake_samples]
+
+
+def test_random_scores_equal_brute_force():
+    rng = np.random.default_rng(3)
+    for _ in range(300):
+        exit_, enter = sorted(rng.uniform(0.1, 0.9, 2))
+        gap, least = rng.integers(0, 5, 2) * HOP
+        thresholds = Thresholds(
+            enter=float(enter), exit=float(exit_), min_fake_samples=int(least), min_gap_samples=int(gap)
+        )
+        scores = rng.random(int(rng.integers(1, 40))).astype(np.float32)
+        assert spans_of(scores, thresholds) == brute_force(scores, thresholds)
+
+
+def test_a_span_must_enter_and_lasts_until_it_exits():
+    assert spans_of([0.1, 0.5, 0.7, 0.5, 0.1, 0.5, 0.1]) == [(1, 4)]
+
+
+def test_thresholds_include_their_own_value():
+    assert spans_of(np.array([0.25, 0.5, 0.25]), Thresholds(0.5, 0.25, 0, 0)) == [(0, 3)]
+
+
+def test_gaps_close_before_short_spans_are_dropped():
+    """The other order would lose a fake word with a dip in it."""
+    thresholds = Thresholds(enter=0.6, exit=0.4, min_fake_samples=5 * HOP, min_gap_samples=2 * HOP)
+    assert spans_of([0, 0.9, 0.9, 0, 0.9, 0.9, 0, 0], thresholds) == [(1, 6)]
+    assert spans_of([0, 0.9, 0.9, 0, 0, 0.9, 0.9, 0], thresholds) == []
+
+
+def test_the_last_span_reaches_the_end_of_the_recording():
+    scores = np.array([0.1, 0.9], dtype=np.float32)
+    assert localise(scores, PLAIN, hop_samples=HOP, n_samples=2 * HOP + 100)[0].offset == 2 * HOP + 100
+    assert localise(scores, PLAIN, hop_samples=HOP, n_samples=2 * HOP - 100)[0].offset == 2 * HOP - 100
+
+
+def test_nothing_above_the_threshold_and_no_frames_at_all():
+    assert spans_of([0.5, 0.59]) == []
+    assert spans_of([]) == []
+
+
+def test_scores_of_another_length_are_refused():
+    with pytest.raises(SegmentError, match="frame mask"):
+        localise(np.zeros(3, np.float32), PLAIN, hop_samples=HOP, n_samples=10 * HOP)
+
+
+def test_confidence_is_the_mean_score_of_the_frames_a_span_touches():
+    scores = np.array([0.0, 0.5, 1.0, 0.6], dtype=np.float32)
+    assert with_confidence(Segment(HOP, 3 * HOP), scores, hop_samples=HOP).confidence == 0.75
+    assert with_confidence(Segment(HOP + 1, 2 * HOP + 1), scores, hop_samples=HOP).confidence == 0.75
+    rest = with_confidence(Segment(4 * HOP, 4 * HOP + 100), scores, hop_samples=HOP)
+    assert rest.confidence == pytest.approx(0.6)

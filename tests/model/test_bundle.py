@@ -1,0 +1,126 @@
+"""Bundles: what is written reads back, what is broken is named, and the right one is found."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from audio.errors import ModelError
+from model import bundle as bundles
+from model.bundle import Bundle, Thresholds, find_bundle, read_bundle, write_bundle
+from model.features import FeatureConfig
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "bundle_v1"
+
+
+@pytest.fixture
+def bundle(tmp_path) -> Bundle:
+    folder = tmp_path / "run" / "bundle"
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(b"onnx")
+    (folder / "model.keras").write_bytes(b"keras")
+    made = Bundle(
+        path=folder,
+        name="mine",
+        window_samples=64_000,
+        step_samples=32_000,
+        features=FeatureConfig(n_mels=40),
+        thresholds=Thresholds(enter=0.7, exit=0.5, min_fake_samples=320, min_gap_samples=0),
+        temperature=1.5,
+        training={"set": "data/mine"},
+    )
+    write_bundle(made)
+    return made
+
+
+def change(bundle: Bundle, **fields: object) -> None:
+    card = json.loads((bundle.path / "bundle.json").read_text())
+    (bundle.path / "bundle.json").write_text(json.dumps({**card, **fields}))
+
+
+def test_round_trip(bundle):
+    assert read_bundle(bundle.path) == bundle
+
+
+def test_a_run_folder_stands_for_its_bundle(bundle):
+    assert read_bundle(bundle.path.parent) == bundle
+
+
+def test_a_frozen_bundle_of_schema_1_still_reads():
+    frozen = read_bundle(GOLDEN)
+    assert (frozen.name, frozen.window_samples, frozen.thresholds.enter) == ("golden", 64_000, 0.6)
+    assert frozen.features == FeatureConfig(hop_samples=320)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.keras"])
+def test_changed_or_missing_files_are_named(bundle, name):
+    (bundle.path / name).write_bytes(b"other")
+    with pytest.raises(ModelError, match=f"{name}.*hash"):
+        read_bundle(bundle.path)
+    (bundle.path / name).unlink()
+    with pytest.raises(ModelError, match=name):
+        read_bundle(bundle.path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"schema_version": 2}, "schema_version 1"),
+        ({"labels": ["fake", "real", "hybrid"]}, "labels"),
+        ({"frame_hop_samples": 160}, "every 160"),
+        ({"window_samples": 64_001}, "multiples"),
+        ({"step_samples": 0}, "step_samples"),
+        ({"step_samples": 96_000}, "step_samples"),
+        ({"calibration": {"temperature": 0}}, "temperature"),
+        ({"calibration": {}}, "not a complete bundle"),
+        ({"thresholds": {"enter": 0.2, "exit": 0.5}}, "exit <= enter"),
+        ({"thresholds": {"enter": 0.2, "colour": 1}}, "not a complete bundle"),
+        ({"features": {"n_mels": 3}}, "fields"),
+        ({"hashes": []}, "hash"),
+        ({"window_samples": "long"}, "not a complete bundle"),
+    ],
+)
+def test_broken_facts_give_one_line(bundle, fields, message):
+    change(bundle, **fields)
+    with pytest.raises(ModelError, match=message) as caught:
+        read_bundle(bundle.path)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_bundle_says_so(tmp_path):
+    with pytest.raises(ModelError, match="expected a model bundle"):
+        read_bundle(tmp_path)
+    (tmp_path / "bundle.json").write_text("not json")
+    with pytest.raises(ModelError, match="expected JSON"):
+        read_bundle(tmp_path)
+    (tmp_path / "bundle.json").write_text("[]")
+    with pytest.raises(ModelError, match="schema_version"):
+        read_bundle(tmp_path)
+
+
+def test_a_bundle_cannot_be_written_without_its_files(bundle):
+    (bundle.path / "model.onnx").unlink()
+    with pytest.raises(ModelError, match=r"model\.onnx"):
+        write_bundle(bundle)
+
+
+def test_the_one_asked_for_comes_first_then_the_shipped_then_the_newest_run(bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundles, "SHIPPED", tmp_path / "nowhere")
+    runs = tmp_path / "runs"
+    for age, name in enumerate(("new", "old")):
+        shutil.copytree(bundle.path, runs / name / "bundle")
+        os.utime(runs / name / "bundle" / "bundle.json", (1_000 - age, 1_000 - age))
+    assert find_bundle(runs=runs) == runs / "new" / "bundle"
+    monkeypatch.setattr(bundles, "SHIPPED", bundle.path)
+    assert find_bundle(runs=runs) == bundle.path
+    assert find_bundle(runs / "old", runs=runs) == runs / "old"
+
+
+def test_no_model_anywhere_is_one_line_that_says_how_to_get_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundles, "SHIPPED", tmp_path / "nowhere")
+    with pytest.raises(ModelError, match=r"train_cnnrnnlstm\.py"):
+        find_bundle(runs=tmp_path / "runs")
