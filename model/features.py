@@ -25,6 +25,9 @@ BLOCK_FRAMES = 8
 """Frames that go through the mel filters at a time. OpenBLAS puts products above a million multiplications on all
 cores, and the waiting threads cost three times what the product does; blocks of 8 x 513 x 128 stay below."""
 
+LEAST_SPREAD_DB = 1.0
+"""Standard deviation below which a window is not blown up further: a steady tone stays as flat as it is."""
+
 Float = NDArray[np.float32]
 
 
@@ -38,12 +41,14 @@ class FeatureConfig:
 
     sample_rate: int = 16_000
     n_fft: int = 1024
-    hop_samples: int = 160
+    hop_samples: int = 320
     n_mels: int = 128
     f_min_hz: float = 0.0
     f_max_hz: float = 8_000.0
     floor_db: float = -80.0
     """Lowest level kept, relative to the loudest cell of the window."""
+    normalise_bands: bool = True
+    """Whether each band loses its own mean over the window, or all bands the same one."""
 
     def __post_init__(self) -> None:
         """Refuse a configuration that cannot be computed.
@@ -109,8 +114,8 @@ def mel_filters(config: FeatureConfig) -> Float:
     edges = _mel_to_hz(np.linspace(ends[0], ends[1], config.n_mels + 2))
     rising = (bins[:, None] - edges[None, :-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[None, 2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
-    filters = np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (edges[2:] - edges[:-2]))
-    filters = filters.astype(np.float32)
+    triangles = np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (edges[2:] - edges[:-2]))
+    filters: Float = triangles.astype(np.float32)
     filters.setflags(write=False)
     return filters
 
@@ -152,14 +157,16 @@ def mel_power(samples: NDArray[np.floating[Any]], config: FeatureConfig) -> Floa
     spectrum = np.fft.rfft(windows[: blocks * BLOCK_FRAMES] * _hann(config.n_fft), axis=1)
     power = spectrum.real**2 + spectrum.imag**2
     mels = power.reshape(blocks, BLOCK_FRAMES, config.n_fft // 2 + 1) @ mel_filters(config)
-    return mels.reshape(blocks * BLOCK_FRAMES, config.n_mels)[:frames]
+    return np.asarray(mels.reshape(blocks * BLOCK_FRAMES, config.n_mels)[:frames], dtype=np.float32)
 
 
 def log_mel(samples: NDArray[np.floating[Any]], config: FeatureConfig) -> Float:
     """Log-mel spectrogram of one window, normalised by that window alone.
 
-    The window is scaled to unit peak first (so no level over- or underflows and gain changes nothing), powers are
-    taken in dB below the loudest cell, floored at `floor_db`, and standardised to zero mean and unit variance.
+    The window is scaled to unit peak first (so no level over- or underflows and gain changes nothing) and powers are
+    taken in dB below the loudest cell, floored at `floor_db`. Then each band loses its mean over the window, which
+    takes out what a microphone, an equaliser or a voice adds throughout (cepstral mean subtraction: Atal, JASA 1974);
+    without `normalise_bands` all bands lose the same. At last the whole is brought to unit variance.
 
     Parameters
     ----------
@@ -181,5 +188,5 @@ def log_mel(samples: NDArray[np.floating[Any]], config: FeatureConfig) -> Float:
         return np.zeros_like(power)
     floor = top * 10.0 ** (config.floor_db / 10.0)
     decibels = 10.0 * np.log10(np.maximum(power, np.float32(floor)) / np.float32(top))
-    spread = float(decibels.std())
-    return ((decibels - decibels.mean()) / np.float32(max(spread, 1.0))).astype(np.float32)
+    decibels -= decibels.mean(axis=0 if config.normalise_bands else None, keepdims=True)
+    return np.asarray(decibels / max(float(decibels.std()), LEAST_SPREAD_DB), dtype=np.float32)

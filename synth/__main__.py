@@ -76,7 +76,7 @@ def _add_build_options(build: argparse.ArgumentParser) -> None:
 
 
 def _add_cache_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="synthetic voices are kept here (default: the user's)")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="where synthetic voices are kept")
 
 
 def _names(text: str) -> tuple[str, ...]:

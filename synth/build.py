@@ -96,12 +96,16 @@ def build_set(recipe: Recipe, places: Places, *, workers: int = 1) -> list[Clip]
         return read_manifest(places.out / MANIFEST)
     cache = Cache(places.cache)
     cache.trim()
-    process = partial(make_clips, recipe=recipe, library=Library(places.real, places.fake, cache), out=places.out)
-    items = [plans[i : i + CLIPS_PER_ITEM] for i in range(0, len(plans), CLIPS_PER_ITEM)]
-    journal = places.out / JOURNAL
-    settings = json.dumps(facts, sort_keys=True)
+    library = Library(places.real, places.fake, cache)
+    process = partial(make_clips, recipe=recipe, library=library, out=places.out)
     done = jobs.run(
-        process, items, key=_item_key, workers=workers, journal=journal, title="clips / 8", settings=settings
+        process,
+        [plans[i : i + CLIPS_PER_ITEM] for i in range(0, len(plans), CLIPS_PER_ITEM)],
+        key=_item_key,
+        workers=workers,
+        journal=places.out / JOURNAL,
+        title=f"{CLIPS_PER_ITEM} clips each",
+        settings=json.dumps(facts, sort_keys=True),
     )
     clips = _finish(places.out, facts, list(chain.from_iterable(done)))
     cache.trim()
@@ -125,13 +129,13 @@ def make_clips(plans: Sequence[ClipPlan], *, recipe: Recipe, library: Library, o
     # Processes are what runs side by side here; numeric libraries would start threads in each of them.
     with threadpool_limits(limits=1):
         heard = library.load(take for plan in plans for take in _heard_first(plan))
-        drafts = [_draft(plan, heard, recipe.seed) for plan in plans]
+        drafts = [_draft(plan, heard, seed=recipe.seed) for plan in plans]
         heard |= library.load(take for draft in drafts for take in draft.takes.values() if take not in heard)
         spliced = [_splice(draft, heard) for draft in drafts if draft.splice is not None]
         finished = _through_channel(spliced, recipe)
     for clip in finished:
         _write(out / clip.draft.plan.path, clip.pcm)
-    rows = {clip.draft.plan.path: _row(clip, recipe.seed, library) for clip in finished}
+    rows = {clip.draft.plan.path: _row(clip, library, seed=recipe.seed) for clip in finished}
     skipped = {draft.plan.path: {"skipped": draft.plan.path, "reason": draft.reason} for draft in drafts}
     return list((skipped | rows).values())
 
@@ -163,7 +167,7 @@ def _heard_first(plan: ClipPlan) -> tuple[Take, ...]:
     return plan.genuine if plan.twins else (*plan.genuine, *plan.fake)
 
 
-def _draft(plan: ClipPlan, heard: Mapping[Take, Pcm], seed: int) -> _Draft:
+def _draft(plan: ClipPlan, heard: Mapping[Take, Pcm], *, seed: int) -> _Draft:
     genuine = tuple(_strip(heard[take]) for take in plan.genuine)
     fake = genuine if plan.twins else tuple(_strip(heard[take]) for take in plan.fake)
     rng = np.random.default_rng((seed, plan.index, SPLICE))
@@ -209,7 +213,7 @@ def _write(path: Path, pcm: Pcm) -> None:
         raise ToolkitError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _row(clip: _Clip, seed: int, library: Library) -> jobs.Row:
+def _row(clip: _Clip, library: Library, *, seed: int) -> jobs.Row:
     plan, takes = clip.draft.plan, clip.draft.takes
     return {
         "path": plan.path,

@@ -167,7 +167,7 @@ def band_limited(
     """
     if samples.size == 0 or (low_hz is None and high_hz is None):
         return samples.astype(np.float64)
-    size = 2 * samples.size  # room behind the clip, so that its end does not ring into its beginning
+    size = _transform_size(2 * samples.size)  # twice: its end must not ring into its beginning
     frequency_hz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
     spectrum = np.fft.rfft(samples, size)
     if low_hz is not None:
@@ -177,7 +177,7 @@ def band_limited(
     return np.fft.irfft(spectrum, size)[: samples.size]
 
 
-def _butterworth(ratio: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _butterworth(ratio: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Return the magnitude at a frequency that is `ratio` times the corner, into the stop band."""
     return 1.0 / np.sqrt(1.0 + np.minimum(ratio, 1e6) ** (2 * FILTER_ORDER))
 
@@ -187,6 +187,12 @@ def noise(kind: str, n_samples: int, *, rng: np.random.Generator) -> npt.NDArray
     white = rng.standard_normal(n_samples)
     if n_samples == 0 or NOISE_SLOPES[kind] == 0.0:
         return white
-    frequency_hz = np.maximum(np.fft.rfftfreq(n_samples, 1 / SAMPLE_RATE), NOISE_FLOOR_HZ)
-    shaped = np.fft.irfft(np.fft.rfft(white) / frequency_hz ** NOISE_SLOPES[kind], n_samples)
+    size = _transform_size(n_samples)
+    frequency_hz = np.maximum(np.fft.rfftfreq(size, 1 / SAMPLE_RATE), NOISE_FLOOR_HZ)
+    shaped = np.fft.irfft(np.fft.rfft(white, size) / frequency_hz ** NOISE_SLOPES[kind], size)[:n_samples]
     return shaped / max(float(np.sqrt(np.mean(np.square(shaped)))), 1e-12)
+
+
+def _transform_size(n_samples: int) -> int:
+    """Return the power of two from `n_samples` on: a length with large prime factors is four times slower."""
+    return 1 << max(n_samples - 1, 1).bit_length()

@@ -104,7 +104,7 @@ def pass_codecs(recordings: Sequence[Samples], codings: Sequence[Coding]) -> lis
         return []
     ffmpeg = find_ffmpeg()
     delays = delays_samples(ffmpeg)
-    decoded = _round_trips(ffmpeg, recordings, codings)
+    decoded = _round_trips(ffmpeg, recordings, codings=codings)
     return [
         fitted(back[delays[coding] :], samples.size)
         for samples, coding, back in zip(recordings, codings, decoded, strict=True)
@@ -120,7 +120,7 @@ def delays_samples(ffmpeg: str) -> dict[Coding, int]:
     """
     codings = [Coding(name, kbps) for name, codec in CODECS.items() for kbps in codec.bitrates_kbps]
     probe = _probe()
-    returned = _round_trips(ffmpeg, [probe] * len(codings), codings)
+    returned = _round_trips(ffmpeg, [probe] * len(codings), codings=codings)
     return {coding: _lag(probe, back) for coding, back in zip(codings, returned, strict=True)}
 
 
@@ -147,7 +147,7 @@ def decode(paths: Sequence[Path], demuxers: Sequence[str], *, folder: Path) -> l
     """
     decoded: list[Samples] = []
     for batch in _batches(len(paths)):
-        decoded += _decode(find_ffmpeg(), paths[batch], demuxers[batch], folder)
+        decoded += _decode(find_ffmpeg(), paths[batch], demuxers=demuxers[batch], folder=folder)
     return decoded
 
 
@@ -172,14 +172,14 @@ def _batches(n_streams: int) -> list[slice]:
     return [slice(start, start + STREAMS_PER_PROCESS) for start in starts]
 
 
-def _round_trips(ffmpeg: str, recordings: Sequence[Samples], codings: Sequence[Coding]) -> list[Samples]:
+def _round_trips(ffmpeg: str, recordings: Sequence[Samples], *, codings: Sequence[Coding]) -> list[Samples]:
     """Code and decode in batches; what returns is as long and as late as the codec made it."""
     returned: list[Samples] = []
     with tempfile.TemporaryDirectory(prefix="codecs-") as folder:
         for batch in _batches(len(recordings)):
-            coded = _encode(ffmpeg, recordings[batch], codings[batch], Path(folder))
+            coded = _encode(ffmpeg, recordings[batch], codings=codings[batch], folder=Path(folder))
             demuxers = [CODECS[coding.codec].demuxer for coding in codings[batch]]
-            returned += _decode(ffmpeg, coded, demuxers, Path(folder))
+            returned += _decode(ffmpeg, coded, demuxers=demuxers, folder=Path(folder))
     return returned
 
 
@@ -187,7 +187,7 @@ _RAW = ("-ar", str(SAMPLE_RATE), "-ac", "1", "-f", "s16le")
 
 
 def _encode(
-    ffmpeg: str, recordings: Sequence[Samples], codings: Sequence[Coding], folder: Path
+    ffmpeg: str, recordings: Sequence[Samples], *, codings: Sequence[Coding], folder: Path
 ) -> list[Path]:
     sources = [folder / f"{i}.pcm" for i in range(len(recordings))]
     coded = [folder / f"{i}.coded" for i in range(len(recordings))]
@@ -195,7 +195,7 @@ def _encode(
         np.pad(to_pcm(samples), (0, TAIL_SAMPLES)).astype("<i2").tofile(path)
     inputs = [[*_RAW, "-i", str(path)] for path in sources]
     outputs = [[*_encoding(coding), str(path)] for coding, path in zip(codings, coded, strict=True)]
-    _run(ffmpeg, inputs, outputs)
+    _run(ffmpeg, inputs=inputs, outputs=outputs)
     return coded
 
 
@@ -206,14 +206,14 @@ def _encoding(coding: Coding) -> list[str]:
     return [*options, "-fflags", "+bitexact", "-f", codec.muxer]
 
 
-def _decode(ffmpeg: str, paths: Sequence[Path], demuxers: Sequence[str], folder: Path) -> list[Samples]:
+def _decode(ffmpeg: str, paths: Sequence[Path], *, demuxers: Sequence[str], folder: Path) -> list[Samples]:
     decoded = [folder / f"{i}.decoded" for i in range(len(paths))]
     inputs = [["-f", kind, "-i", str(path)] for kind, path in zip(demuxers, paths, strict=True)]
-    _run(ffmpeg, inputs, [[*_RAW, str(path)] for path in decoded])
+    _run(ffmpeg, inputs=inputs, outputs=[[*_RAW, str(path)] for path in decoded])
     return [to_float(np.fromfile(path, dtype="<i2")) for path in decoded]
 
 
-def _run(ffmpeg: str, inputs: Sequence[list[str]], outputs: Sequence[list[str]]) -> None:
+def _run(ffmpeg: str, *, inputs: Sequence[list[str]], outputs: Sequence[list[str]]) -> None:
     """Run one ffmpeg process that takes input i to output i."""
     command = [ffmpeg, "-nostdin", "-v", "error", "-y"]
     for given in inputs:

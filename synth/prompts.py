@@ -211,4 +211,5 @@ def _run(command: list[str], *, cwd: Path) -> None:
         raise EngineError(f"{command[0]} does not run: {error.strerror}") from None
     except subprocess.CalledProcessError as error:
         said = (error.stderr.strip() or error.stdout.strip() or "no reason given").splitlines()[-1]
-        raise EngineError(f"{command[0]} failed: {said}: run again when the network is there, {OWN_RECORDINGS}") from None
+        advice = f"run again when the network is there, {OWN_RECORDINGS}"
+        raise EngineError(f"{command[0]} failed: {said}: {advice}") from None

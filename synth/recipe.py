@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from audio.errors import UsageError
 from audio.labels import LABELS, REAL
@@ -216,14 +218,14 @@ class _Shelf:
         n_samples = int(rng.uniform(*CLIP_S) * SAMPLE_RATE)
         generators = self.generators[split]
         generator = "" if label == REAL else generators[place // len(LABELS) % len(generators)]
-        genuine, fake, twins = self._takes(rng, split, speaker, generator, n_samples)
+        excerpts = self.genuine[speaker]
+        genuine, fake, twins = self._takes(rng, excerpts, split=split, generator=generator, n_samples=n_samples)
         return ClipPlan(index, label, split, speaker, generator, n_samples, genuine, fake, twins)
 
     def _takes(
-        self, rng: np.random.Generator, split: str, speaker: str, generator: str, n_samples: int
+        self, rng: np.random.Generator, excerpts: Sequence[Take], *, split: str, generator: str, n_samples: int
     ) -> tuple[tuple[Take, ...], tuple[Take, ...], bool]:
         """Draw genuine and fake takes; True with them when they are twins."""
-        excerpts = self.genuine[speaker]
         if not generator:
             return _draw_takes(rng, excerpts, n_samples), (), False
         if generator in ENGINES and engine(generator).makes_twins:
@@ -309,7 +311,7 @@ def _excerpts(n_samples: int) -> list[tuple[int, int]]:
         return []
     n_parts = -(-n_samples // EXCERPT_SAMPLES)
     edges = [n_samples * i // n_parts for i in range(n_parts + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def _draw_takes(rng: np.random.Generator, excerpts: Sequence[Take], n_samples: int) -> tuple[Take, ...]:
@@ -322,13 +324,14 @@ def _draw_takes(rng: np.random.Generator, excerpts: Sequence[Take], n_samples: i
     lengths = np.array([take.n_samples for take in excerpts], dtype=np.float64)
     drawn: list[Take] = []
     while sum(take.n_samples for take in drawn) < n_samples:
-        drawn.append(_draw(rng, excerpts, lengths, drawn))
+        drawn.append(_draw(rng, excerpts, weights=lengths, drawn=drawn))
     long_enough = np.where(lengths >= OTHER_WORDS_SAMPLES, lengths, 0.0)
-    return (*drawn, _draw(rng, excerpts, long_enough if long_enough.any() else lengths, drawn))
+    weights = long_enough if long_enough.any() else lengths
+    return (*drawn, _draw(rng, excerpts, weights=weights, drawn=drawn))
 
 
 def _draw(
-    rng: np.random.Generator, excerpts: Sequence[Take], weights: np.ndarray[Any, Any], drawn: Sequence[Take]
+    rng: np.random.Generator, excerpts: Sequence[Take], *, weights: npt.NDArray[np.float64], drawn: Sequence[Take]
 ) -> Take:
     fresh = np.where([take in drawn for take in excerpts], 0.0, weights)
     chances = fresh if fresh.any() else weights

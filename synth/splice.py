@@ -17,7 +17,7 @@ join alone proves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +65,11 @@ SPEECH_IN_SPAN = 0.6
 MIN_SPEECH_SAMPLES = SAMPLE_RATE
 """Speech that a clip must hold, 1 s."""
 
-DRAWS = 300
-"""Shapes drawn before a plan is given up as impossible; most succeed within ten."""
+DRAWS = 100
+"""Shapes drawn before an operation is given up for these recordings; most succeed within ten."""
+
+OPERATION_DRAWS = 6
+"""Operations drawn before the recordings are given up: other words need a long enough recording of them."""
 
 FRAME_SAMPLES = 320
 """Resolution of the speech marks in a `Strip`, 20 ms."""
@@ -236,14 +239,14 @@ def choose_plan(
     ToolkitError
         When the recordings hold too little speech, or are too short, for any plan.
     """
-    operation = _choose_operation(rng, label)
-    sides = _choose_sides(rng, label)
-    for _ in range(DRAWS):
-        draft = _Draft(rng, material, sides)
-        plan = draft.plan(operation, n_samples)
-        if plan is not None and _fits(plan, material, draft.spans, sides):
-            return plan
-    raise ToolkitError(f"no splice ({operation}, {label}): the recordings are too short or hold too little speech")
+    for _ in range(OPERATION_DRAWS):
+        operation, sides = _choose_operation(rng, label), _choose_sides(rng, label)
+        for _ in range(DRAWS):
+            draft = _Draft(rng, material, sides)
+            plan = draft.plan(operation, n_samples)
+            if plan is not None and _fits(plan, material, draft.spans, sides):
+                return plan
+    raise ToolkitError(f"no splice found for a {label} clip: its recordings are too short or hold too little speech")
 
 
 def _choose_operation(rng: np.random.Generator, label: str) -> str:
@@ -548,7 +551,7 @@ def _join(played: AudioSegment, piece: AudioSegment, join: Join) -> AudioSegment
     return played.get_sample_slice(0, kept) + mixed + piece.get_sample_slice(n_overlap)
 
 
-def _rounded(samples: npt.NDArray[np.float64]) -> Pcm:
+def _rounded(samples: npt.NDArray[np.floating]) -> Pcm:
     """Round sums of int16 steps to int16."""
     return np.clip(np.rint(samples), -32_768, 32_767).astype(np.int16)
 

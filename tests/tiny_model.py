@@ -17,7 +17,7 @@ from model.bundle import Bundle, Thresholds, write_bundle
 from model.features import FeatureConfig
 
 RATE = 16_000
-FEATURES = FeatureConfig(n_mels=32)
+FEATURES = FeatureConfig(n_mels=32, hop_samples=160, normalise_bands=False)
 BAND_GAIN = np.where(np.arange(32) >= 29, 4.0 / 3, 0.0)
 """Weight of each mel band: the mean of those above 6.2 kHz, times four."""
 
@@ -50,12 +50,17 @@ def write_tiny_bundle(
 ) -> Path:
     """Write a bundle with the tiny network.
 
-    Args:
-        folder: where to.
-        weights: float (32,), the gain of each mel band in the frame scores.
-        clip_weights: float (2, 3), slope and offset of the clip logits over the mean frame score m; by default
-            real wins below m = 0.15, fake above 0.75.
-        frames: name of the first output; another than "frames" makes a broken network.
+    Parameters
+    ----------
+    folder
+        where to.
+    weights
+        float (32,), the gain of each mel band in the frame scores.
+    clip_weights
+        float (2, 3), slope and offset of the clip logits over the mean frame score m; by default
+        real wins below m = 0.15, fake above 0.75.
+    frames
+        name of the first output; another than "frames" makes a broken network.
     """
     folder.mkdir(parents=True, exist_ok=True)
     bands = BAND_GAIN if weights is None else weights

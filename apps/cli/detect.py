@@ -58,8 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Judge the clips one after the other; return 0, or 1 when one of them failed.
 
-    Raises:
-        ModelError: there is no usable model.
+    Raises
+    ------
+    ModelError
+        There is no usable model.
     """
     from model.judging.detector import Detector
 

@@ -46,11 +46,15 @@ _log = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    Args:
-        argv: the arguments after the program's name; None takes those of the process.
+    Parameters
+    ----------
+    argv
+        the arguments after the program's name; None takes those of the process.
 
-    Raises:
-        SystemExit: as argparse does, with 0 after `--help` and 2 for arguments it cannot make sense of.
+    Raises
+    ------
+    SystemExit
+        As argparse does, with 0 after `--help` and 2 for arguments it cannot make sense of.
     """
     arguments = _parser().parse_args(_with_command(sys.argv[1:] if argv is None else argv))
     with _talking():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 from datetime import datetime
 from pathlib import Path
 
@@ -62,8 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
     if arguments.resume is not None and (given or arguments.out is not None):
         raise UsageError("--resume goes on with the run's own settings; it takes no other argument")
-    # TensorFlow's C++ log lines say nothing to a person; must be set before it is imported.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from model.training.quiet import load_tensorflow
+
+    load_tensorflow()
     from model.training import fit
     from model.training.examples import read_set
     from model.training.run import report, train

@@ -126,11 +126,15 @@ class Detector:
     def __init__(self, model: str | os.PathLike[str] | None = None) -> None:
         """Load a model.
 
-        Args:
-            model: folder of a bundle; None takes the shipped one, or else the newest run.
+        Parameters
+        ----------
+        model
+            folder of a bundle; None takes the shipped one, or else the newest run.
 
-        Raises:
-            ModelError: there is no such bundle, or it is broken.
+        Raises
+        ------
+        ModelError
+            There is no such bundle, or it is broken.
         """
         self._bundle = read_bundle(find_bundle(None if model is None else Path(model)))
         self._network = Network(self._bundle.onnx_path)
@@ -142,15 +146,21 @@ class Detector:
     def detect(self, source: str | os.PathLike[str] | npt.ArrayLike, *, sample_rate: int = SAMPLE_RATE) -> Detection:
         """Judge a recording of any length.
 
-        Args:
-            source: path of an audio file in any format (judged on the downmix of its channels), or the
-                samples of one channel, shape (n,): floats with full scale +-1, or PCM integers (uint8, int16,
-                int32).
-            sample_rate: samples per second of an array; a file knows its own.
+        Parameters
+        ----------
+        source
+            path of an audio file in any format (judged on the downmix of its channels), or the
+            samples of one channel, shape (n,): floats with full scale +-1, or PCM integers (uint8, int16,
+            int32).
+        sample_rate
+            samples per second of an array; a file knows its own.
 
-        Raises:
-            AudioError: the file cannot be read, or the array is no mono audio.
-            ModelError: the network does not do what its bundle says.
+        Raises
+        ------
+        AudioError
+            The file cannot be read, or the array is no mono audio.
+        ModelError
+            The network does not do what its bundle says.
         """
         samples = _load(source, sample_rate)
         found = self.evidence(samples)
@@ -161,14 +171,19 @@ class Detector:
     def evidence(self, samples: Samples) -> Evidence | None:
         """Run the network over a recording, without drawing conclusions from it.
 
-        Args:
-            samples: float32 (n,) at 16 kHz, finite, as `audio.reading.read` gives them.
+        Parameters
+        ----------
+        samples
+            float32 (n,) at 16 kHz, finite, as `audio.reading.read` gives them.
 
-        Returns:
-            What the windows say, or None where the recording is too short or holds no speech.
+        Returns
+        -------
+        What the windows say, or None where the recording is too short or holds no speech.
 
-        Raises:
-            ModelError: the network does not do what its bundle says.
+        Raises
+        ------
+        ModelError
+            The network does not do what its bundle says.
         """
         if len(samples) < MIN_CLIP_SAMPLES:
             return None

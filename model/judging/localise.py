@@ -29,17 +29,25 @@ def localise(
 ) -> list[Segment]:
     """Find the fake spans of a recording.
 
-    Args:
-        frame_scores: P(fake) per frame, float32 (n_frames,); frame i starts at `i * hop_samples`.
-        thresholds: the bundle's operating point; its durations are in samples.
-        hop_samples: distance between two frames.
-        n_samples: length of the recording.
+    Parameters
+    ----------
+    frame_scores
+        P(fake) per frame, float32 (n_frames,); frame i starts at `i * hop_samples`.
+    thresholds
+        the bundle's operating point; its durations are in samples.
+    hop_samples
+        distance between two frames.
+    n_samples
+        length of the recording.
 
-    Returns:
-        Fake segments in order of time, without confidence: `with_confidence` adds it.
+    Returns
+    -------
+    Fake segments in order of time, without confidence: `with_confidence` adds it.
 
-    Raises:
-        SegmentError: the number of scores does not belong to `n_samples`.
+    Raises
+    ------
+    SegmentError
+        The number of scores does not belong to `n_samples`.
     """
     above_exit = from_frames(frame_scores >= thresholds.exit, hop_samples, n_samples)
     entered = [s for s in above_exit if _scores_in(s, frame_scores, hop_samples).max() >= thresholds.enter]
@@ -50,10 +58,14 @@ def localise(
 def with_confidence(segment: Segment, frame_scores: NDArray[np.float32], *, hop_samples: int) -> Segment:
     """Return `segment` with the mean P(fake) of the frames it touches as its confidence.
 
-    Args:
-        segment: a span that touches at least one frame.
-        frame_scores: P(fake) per frame, float32 (n_frames,).
-        hop_samples: distance between two frames.
+    Parameters
+    ----------
+    segment
+        a span that touches at least one frame.
+    frame_scores
+        P(fake) per frame, float32 (n_frames,).
+    hop_samples
+        distance between two frames.
     """
     mean = float(_scores_in(segment, frame_scores, hop_samples).mean(dtype=np.float64))
     return replace(segment, confidence=min(1.0, max(0.0, mean)))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Samples = NDArray[np.float32]
 Spectrogram = NDArray[np.float32]
 
-MEL = FeatureConfig()
+MEL = FeatureConfig(hop_samples=160)
 """What the spectrogram shows, whatever features the model uses."""
 
 COLUMNS = 1_500
@@ -49,14 +49,21 @@ INK, TINT = "#0b2545", "#d55e00"
 def save_picture(path: str | os.PathLike[str], samples: Samples, *, detection: Detection, title: str) -> None:
     """Write the picture as PNG, whole or not at all; its folder is made if needed.
 
-    Args:
-        path: the file to write.
-        samples: the recording that was judged, float32 (n,) at 16 kHz, at least one.
-        detection: what `Detector.detect` said about it.
-        title: the line above the picture.
+    Parameters
+    ----------
+    path
+        the file to write.
+    samples
+        the recording that was judged, float32 (n,) at 16 kHz, at least one.
+    detection
+        what `Detector.detect` said about it.
+    title
+        the line above the picture.
 
-    Raises:
-        ToolkitError: matplotlib is missing or the file cannot be written.
+    Raises
+    ------
+    ToolkitError
+        Matplotlib is missing or the file cannot be written.
     """
     _require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -75,8 +82,10 @@ def save_picture(path: str | os.PathLike[str], samples: Samples, *, detection: D
 def show_picture(samples: Samples, *, detection: Detection, title: str) -> None:
     """Show the picture in a window and return when it is closed. Arguments as for `save_picture`.
 
-    Raises:
-        ToolkitError: matplotlib is missing, or there is no screen to show a window on.
+    Raises
+    ------
+    ToolkitError
+        Matplotlib is missing, or there is no screen to show a window on.
     """
     _require_matplotlib()
     from matplotlib import pyplot
@@ -143,12 +152,15 @@ def mel_picture(samples: Samples) -> tuple[Spectrogram, float]:
     """Compute the mel spectrogram of a recording of any length, at about `COLUMNS` columns and in bounded
     memory.
 
-    Args:
-        samples: float32 (n,) at 16 kHz.
+    Parameters
+    ----------
+    samples
+        float32 (n,) at 16 kHz.
 
-    Returns:
-        dB below the loudest cell, float32 (columns, n_mels), and the seconds they span. A column is the
-        maximum of the spectra it stands for.
+    Returns
+    -------
+    dB below the loudest cell, float32 (columns, n_mels), and the seconds they span. A column is the
+    maximum of the spectra it stands for.
     """
     n_frames = -(-len(samples) // FRAME_HOP_SAMPLES)
     frames_per_column = max(1, n_frames // COLUMNS)

@@ -28,8 +28,10 @@ class Network:
     def __init__(self, onnx_path: Path) -> None:
         """Load the network.
 
-        Raises:
-            ModelError: the file is no ONNX network, or not one with our input and outputs.
+        Raises
+        ------
+        ModelError
+            The file is no ONNX network, or not one with our input and outputs.
         """
         self._path = onnx_path
         self._session = _session(onnx_path)
@@ -38,16 +40,21 @@ class Network:
     def run(self, features: Float) -> tuple[Float, Float]:
         """Judge one window.
 
-        Args:
-            features: log-mel spectrogram, float32 (time, n_mels).
+        Parameters
+        ----------
+        features
+            log-mel spectrogram, float32 (time, n_mels).
 
-        Returns:
-            P(fake) per frame, float32 (frames,) within [0, 1], and the clip logits, float32 (3,), in the
-            order of `audio.labels.LABELS`, before temperature and softmax.
+        Returns
+        -------
+        P(fake) per frame, float32 (frames,) within [0, 1], and the clip logits, float32 (3,), in the
+        order of `audio.labels.LABELS`, before temperature and softmax.
 
-        Raises:
-            ModelError: the network does not accept these features, or answers with other shapes or with
-                numbers that are not finite.
+        Raises
+        ------
+        ModelError
+            The network does not accept these features, or answers with other shapes or with
+            numbers that are not finite.
         """
         try:
             frames, logits = self._session.run(list(OUTPUTS), {INPUT: features[np.newaxis]})

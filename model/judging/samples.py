@@ -18,16 +18,22 @@ INTEGER_TYPES = ("uint8", "int16", "int32")
 def as_samples(array: npt.ArrayLike, *, sample_rate: int) -> npt.NDArray[np.float32]:
     """Check an array of audio and bring it to 16 kHz.
 
-    Args:
-        array: one channel, shape (n,): floats with full scale +-1 (more is allowed), or PCM integers (uint8,
-            int16, int32), which are scaled.
-        sample_rate: samples per second of `array`.
+    Parameters
+    ----------
+    array
+        one channel, shape (n,): floats with full scale +-1 (more is allowed), or PCM integers (uint8,
+        int16, int32), which are scaled.
+    sample_rate
+        samples per second of `array`.
 
-    Returns:
-        float32 array (n',), finite, at `audio.segments.SAMPLE_RATE`.
+    Returns
+    -------
+    float32 array (n',), finite, at `audio.segments.SAMPLE_RATE`.
 
-    Raises:
-        AudioError: another shape or type, samples that are not finite or absurdly large, an impossible rate.
+    Raises
+    ------
+    AudioError
+        Another shape or type, samples that are not finite or absurdly large, an impossible rate.
     """
     least, most = RATES_HZ
     number = isinstance(sample_rate, Real) and not isinstance(sample_rate, bool)

@@ -55,11 +55,14 @@ def softmax(logits: NDArray[np.floating], *, temperature: float) -> Float:
 def clip_probabilities(window_probabilities: Float) -> Float:
     """Combine the windows of a clip: all must be real for real, all fake for fake, the rest is hybrid.
 
-    Args:
-        window_probabilities: float64 (n_windows, 3) with at least one row, each adding up to 1.
+    Parameters
+    ----------
+    window_probabilities
+        float64 (n_windows, 3) with at least one row, each adding up to 1.
 
-    Returns:
-        float64 (3,), non-negative, adding up to 1.
+    Returns
+    -------
+    float64 (3,), non-negative, adding up to 1.
     """
     combined = window_probabilities.min(axis=0)
     real, fake = combined[label_index(REAL)], combined[label_index(FAKE)]
@@ -70,13 +73,18 @@ def clip_probabilities(window_probabilities: Float) -> Float:
 def judge(window_probabilities: Float, *, located: Sequence[Segment], speech: Sequence[Segment]) -> Verdict:
     """Reach the verdict on a recording.
 
-    Args:
-        window_probabilities: calibrated P(real), P(fake), P(hybrid) of each window, float64 (n_windows, 3).
-        located: the fake spans that the frames show.
-        speech: where the recording has speech, at least one span.
+    Parameters
+    ----------
+    window_probabilities
+        calibrated P(real), P(fake), P(hybrid) of each window, float64 (n_windows, 3).
+    located
+        the fake spans that the frames show.
+    speech
+        where the recording has speech, at least one span.
 
-    Returns:
-        A verdict that agrees with its spans; a span made here, not located, has a confidence of None.
+    Returns
+    -------
+    A verdict that agrees with its spans; a span made here, not located, has a confidence of None.
     """
     in_speech = tuple(s for s in located if overlap([s], speech))
     shown = label_of(overlap(in_speech, speech), total(speech))

@@ -41,14 +41,20 @@ def sliding_windows(n_samples: int, *, window_samples: int, step_samples: int, h
     have `window_samples`; the last one is anchored to the end of the recording and less than a hop longer, so
     that it starts on the grid as well. (`model.bundle.Bundle` sees to it that window and step fit the grid.)
 
-    Args:
-        n_samples: length of the recording, at least 1.
-        window_samples: length of a window, a multiple of `hop_samples`.
-        step_samples: distance between two windows, a multiple of `hop_samples`, at most `window_samples`.
-        hop_samples: distance between two frame scores.
+    Parameters
+    ----------
+    n_samples
+        length of the recording, at least 1.
+    window_samples
+        length of a window, a multiple of `hop_samples`.
+    step_samples
+        distance between two windows, a multiple of `hop_samples`, at most `window_samples`.
+    hop_samples
+        distance between two frame scores.
 
-    Returns:
-        Windows in order of time; together they cover every sample.
+    Returns
+    -------
+    Windows in order of time; together they cover every sample.
     """
     last = max(0, n_samples - window_samples) // hop_samples * hop_samples
     regular = [Window(onset, onset + window_samples) for onset in range(0, last, step_samples)]
@@ -61,15 +67,21 @@ def overlap_add(pieces: Iterable[tuple[int, NDArray[np.float32]]], n_frames: int
     The weights are whole numbers, 1 at both ends of a window and largest in its middle, where the network saw
     most on either side.
 
-    Args:
-        pieces: for each window its first frame and its scores, float32 (frames,). Consumed one at a time.
-        n_frames: number of frames of the recording.
+    Parameters
+    ----------
+    pieces
+        for each window its first frame and its scores, float32 (frames,). Consumed one at a time.
+    n_frames
+        number of frames of the recording.
 
-    Returns:
-        float32 array (n_frames,).
+    Returns
+    -------
+    float32 array (n_frames,).
 
-    Raises:
-        ModelError: a piece does not fit into the recording, or a frame is left without a score.
+    Raises
+    ------
+    ModelError
+        A piece does not fit into the recording, or a frame is left without a score.
     """
     total = np.zeros(n_frames, dtype=np.float64)
     weight = np.zeros(n_frames, dtype=np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,11 +30,7 @@ def evaluate(detector: Detector, split: TrainingSet, *, title: str = "") -> Tabl
     segment_eer_20ms_hybrids, frames_left_out, speakers, generators`; figures that are undefined are None
     """
     judge = _Judge(detector, split)
-    rows = [
-        row
-        for rows in jobs.run(judge, split.clips, key=lambda clip: clip.path, title=title)
-        for row in rows
-    ]
+    rows = [row for rows in jobs.run(judge, split.clips, key=lambda clip: clip.path, title=title) for row in rows]
     table = metrics.confusion([clip.label for clip in split.clips], [row.get("label") for row in rows])
     heard = [(clip, row) for clip, row in zip(split.clips, rows, strict=True) if row.get("frame_scores")]
     hybrids = [(clip, row) for clip, row in heard if clip.label == HYBRID]
@@ -63,7 +59,7 @@ class _Judge:
         return [{"label": found.label, "frame_scores": found.frame_scores.tolist()}]
 
 
-def _segment_eer(judged: list[tuple[Clip, Mapping[str, Any]]]) -> float | None:
+def _segment_eer(judged: Sequence[tuple[Clip, Mapping[str, Any]]]) -> float | None:
     if not judged:
         return None
     scores = [np.asarray(row["frame_scores"]) for _, row in judged]

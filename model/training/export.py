@@ -39,7 +39,9 @@ def export(model: keras.Model, folder: Path, *, features: FeatureConfig) -> floa
     network = Network(folder / ONNX_NAME)
     difference = max(_difference(judging, network, features, n_frames) for n_frames in (20, 75, 200))
     if difference > TOLERANCE:
-        raise ModelError(f"{folder / ONNX_NAME}: expected at most {TOLERANCE:g} from the Keras network. Received: {difference:g}")
+        raise ModelError(
+            f"{folder / ONNX_NAME}: expected at most {TOLERANCE:g} from the Keras network. Received: {difference:g}"
+        )
     return difference
 
 

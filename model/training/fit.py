@@ -1,11 +1,11 @@
 """A training run: from a set to a folder with checkpoints, logs, curves and a bundle.
 
-    RUN/settings.json     what was asked for; a resumed run goes on with exactly this
-    RUN/state/            weights, optimizer and callbacks' memory after the last whole epoch
-    RUN/best.keras        the network at its best dev score
-    RUN/log.csv           one row an epoch, RUN/curves.png the picture of it, RUN/tensorboard/ the same for TensorBoard
-    RUN/bundle/           what judges recordings (see model.bundle)
-    RUN/metrics.json      the test table
+RUN/settings.json     what was asked for; a resumed run goes on with exactly this
+RUN/state/            weights, optimizer and callbacks' memory after the last whole epoch
+RUN/best.keras        the network at its best dev score
+RUN/log.csv           one row an epoch, RUN/curves.png the picture of it, RUN/tensorboard/ the same for TensorBoard
+RUN/bundle/           what judges recordings (see model.bundle)
+RUN/metrics.json      the test table
 """
 
 from __future__ import annotations

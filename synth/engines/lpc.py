@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from audio.segments import SAMPLE_RATE
 from synth.engines import source_of
 from synth.pcm import Samples, fitted
 
@@ -40,6 +39,9 @@ PITCH_LAGS = (40, 256)
 
 VOICED = 0.45
 """Normalised autocorrelation from which a frame counts as voiced."""
+
+LONG_PERIOD_COST = 0.1
+"""What the longest period loses in the contest, shorter ones in proportion: two periods fit as well as one."""
 
 BREATH = 0.15
 """Noise in voiced frames, relative to the pulses: no voice is purely periodic."""
@@ -117,7 +119,7 @@ def _pitch_periods(lags: Frames) -> npt.NDArray[np.float64]:
     # A window correlates with itself less and less as the lag grows: divide that out.
     normalised = lags / (lags[:, :1] + 1e-12) * (window[0] / window)
     candidates = normalised[:, shortest : longest + 1]
-    best = np.argmax(candidates, axis=1)
+    best = np.argmax(candidates * np.linspace(1.0, 1.0 - LONG_PERIOD_COST, longest - shortest + 1), axis=1)
     voiced = candidates[np.arange(len(best)), best] >= VOICED
     return np.where(voiced, best + float(shortest), 0.0)
 

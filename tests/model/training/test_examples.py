@@ -1,0 +1,171 @@
+"""Examples: pure functions of (set, seed, step), labels that follow the crop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tiny_model import RATE, voice
+from tiny_set import N_SAMPLES, write_tiny_set
+
+from audio.errors import ManifestError
+from audio.labels import FAKE, HYBRID, LABELS, REAL
+from audio.manifest import Clip, write_manifest
+from audio.reading import write_wav
+from audio.segments import Segment
+from model.features import FRAME_HOP_SAMPLES, FeatureConfig, log_mel
+from model.training.examples import Augmentation, Batches, example, fake_spans, fixed_windows, read_set
+
+FEATURES = FeatureConfig(hop_samples=320, n_mels=32)
+
+
+@pytest.fixture(scope="module")
+def tiny_set(tmp_path_factory):
+    return read_set(write_tiny_set(tmp_path_factory.mktemp("set")), seed=0)
+
+
+def batches(tiny_set, **kwargs) -> Batches:
+    settings = {"features": FEATURES, "window_samples": RATE, "batch_size": 5, "seed": 3} | kwargs
+    return Batches(tiny_set.split("train"), **settings)
+
+
+def test_a_batch_depends_on_its_number_alone(tiny_set):
+    fresh = batches(tiny_set).batch(7)
+    warm = batches(tiny_set)
+    for step in (0, 3, 7, 1):
+        warm.batch(step)
+    for a, b in zip(fresh, warm.batch(7), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_seed_and_epoch_change_what_is_drawn(tiny_set):
+    one, other_seed, other_epoch = batches(tiny_set), batches(tiny_set, seed=4), 2
+    assert not np.array_equal(one.batch(0)[0], other_seed.batch(0)[0])
+    assert not np.array_equal(one.batch(0)[0], one.batch(other_epoch)[0])
+
+
+def test_an_epoch_visits_no_clip_twice(tiny_set):
+    made = batches(tiny_set)
+    assert made.steps_per_epoch == 2
+    for epoch in range(4):
+        seen = [i for step in range(2) for i in made.clip_indices(2 * epoch + step)]
+        assert len(seen) == len(set(seen)) == 10
+
+
+def test_a_set_smaller_than_a_batch_is_one_batch(tiny_set):
+    made = batches(tiny_set, batch_size=100)
+    assert made.steps_per_epoch == 1
+    assert len(made.batch(0)[0]) == 12
+
+
+def test_shapes_and_types(tiny_set):
+    features, frames, weights, classes = batches(tiny_set).batch(0)
+    assert features.shape == (5, 50, 32)
+    assert frames.shape == (5, 50, 1)
+    assert weights.shape == (5, 50)
+    assert classes.shape == (5, 3)
+    assert {a.dtype for a in (features, frames, weights, classes)} == {np.dtype(np.float32)}
+    assert (classes.sum(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_frames_and_label_follow_the_crop(tiny_set, seed):
+    clip = next(c for c in tiny_set.clips if c.label == HYBRID)
+    window = 8_000
+    made = example(
+        tiny_set, clip, window_samples=window, features=FEATURES, rng=np.random.default_rng(seed), augmentation=None
+    )
+    onset = int(np.random.default_rng(seed).integers(0, N_SAMPLES - window + 1))
+    is_fake = np.zeros(N_SAMPLES, bool)
+    is_fake[8_000:16_000] = True
+    expected = is_fake[onset : onset + window].reshape(-1, FRAME_HOP_SAMPLES).any(axis=1)
+    np.testing.assert_array_equal(made.frames[:, 0] > 0, expected)
+    share = expected.mean()
+    assert LABELS[made.label] == (REAL if share == 0 else FAKE if share >= 0.9 else HYBRID)
+
+
+def test_without_a_generator_the_middle_is_cut_and_nothing_masked(tiny_set):
+    clip = tiny_set.clips[0]
+    made = example(tiny_set, clip, window_samples=8_000, features=FEATURES, rng=None, augmentation=Augmentation())
+    from audio.reading import read
+
+    middle = read(tiny_set.path(clip))[8_000:16_000]
+    np.testing.assert_array_equal(made.features, log_mel(middle, FEATURES))
+
+
+def test_a_short_clip_is_repeated_with_its_spans(tmp_path):
+    samples = voice(np.random.default_rng(1), 0.5, fake_s=[(0.1, 0.3)])
+    write_wav(tmp_path / "short.wav", samples)
+    clip = Clip("short.wav", HYBRID, segments=(Segment(1_600, 4_800),), n_samples=8_000, split="train")
+    write_manifest(tmp_path / "manifest.jsonl", [clip, Clip("other.wav", REAL, split="dev")])
+    made = example(
+        read_set(tmp_path, seed=0), clip, window_samples=16_000, features=FEATURES, rng=np.random.default_rng(0)
+    )
+    once = np.zeros(25, bool)
+    once[5:15] = True
+    np.testing.assert_array_equal(made.frames[:, 0] > 0, np.tile(once, 2))
+
+
+def test_masks_cover_whole_bands_and_moments_and_no_more_than_asked(tiny_set):
+    masks = Augmentation(n_masks=2, max_bands=4, max_time_s=0.1)
+    clip = tiny_set.clips[0]
+    for seed in range(20):
+        made = example(
+            tiny_set,
+            clip,
+            window_samples=N_SAMPLES,
+            features=FEATURES,
+            rng=np.random.default_rng(seed),
+            augmentation=masks,
+        )
+        zero = made.features == 0
+        assert zero.all(axis=0).sum() <= 8
+        assert zero.all(axis=1).sum() <= 10
+        assert zero[:, ~zero.all(axis=0)].any() <= zero.all(axis=1).any()
+
+
+def test_a_plain_folder_trains_classes_only(tmp_path):
+    for label in LABELS:
+        for index in range(10):
+            (tmp_path / label).mkdir(exist_ok=True)
+            write_wav(tmp_path / label / f"{index}.wav", voice(np.random.default_rng(index), 1.2))
+    found = read_set(tmp_path, seed=0)
+    assert not found.has_spans
+    counts = {name: len(found.split(name).clips) for name in ("train", "dev", "test")}
+    assert counts == {"train": 21, "dev": 3, "test": 6}
+    assert {c.label for c in found.split("dev").clips} == set(LABELS)
+    assert read_set(tmp_path, seed=0) == found
+    assert read_set(tmp_path, seed=1) != found
+    _, frames, weights, classes = Batches(found.split("train"), FEATURES, 8_000, 21, seed=0).batch(0)
+    known = weights[:, 0] > 0
+    assert known.sum() == 14, "frames of hybrids are unknown"
+    np.testing.assert_array_equal(frames[known].mean(axis=(1, 2)), classes[known, 1])
+
+
+def test_fake_spans_of_each_class():
+    assert fake_spans(Clip("a.wav", REAL), 100) == []
+    assert fake_spans(Clip("a.wav", FAKE), 100) == [Segment(0, 100)]
+    given = (Segment(0, 10, REAL), Segment(10, 20))
+    assert fake_spans(Clip("a.wav", HYBRID, segments=given), 100) == [given[1]]
+
+
+def test_sets_without_the_needed_splits_are_refused(tmp_path):
+    write_manifest(tmp_path / "manifest.jsonl", [Clip("a.wav", REAL, split="train")])
+    with pytest.raises(ManifestError, match="'dev'"):
+        read_set(tmp_path, seed=0)
+    with pytest.raises(ManifestError, match="expected a folder"):
+        read_set(tmp_path / "nowhere", seed=0)
+
+
+def test_an_empty_recording_is_named(tmp_path):
+    write_wav(tmp_path / "empty.wav", np.zeros(0, np.float32))
+    clips = [Clip("empty.wav", REAL, split="train"), Clip("b.wav", REAL, split="dev")]
+    write_manifest(tmp_path / "manifest.jsonl", clips)
+    with pytest.raises(ManifestError, match=r"empty\.wav"):
+        example(read_set(tmp_path, seed=0), clips[0], window_samples=8_000, features=FEATURES, rng=None)
+
+
+def test_fixed_windows_stack_a_whole_split(tiny_set):
+    features, frames, _, classes = fixed_windows(tiny_set.split("dev"), window_samples=N_SAMPLES, features=FEATURES)
+    assert features.shape == (6, 75, 32)
+    assert [LABELS[i] for i in classes.argmax(axis=1)] == [c.label for c in tiny_set.split("dev").clips]
+    np.testing.assert_allclose(frames.mean(axis=(1, 2)), [0, 1, 25 / 75] * 2, atol=1e-6)
