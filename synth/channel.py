@@ -114,9 +114,7 @@ def apply_channel(samples: Samples, plan: ChannelPlan, *, seed: int) -> Samples:
     return apply_channels([samples], [plan], seeds=[seed])[0]
 
 
-def apply_channels(
-    clips: Sequence[Samples], plans: Sequence[ChannelPlan], *, seeds: Sequence[int]
-) -> list[Samples]:
+def apply_channels(clips: Sequence[Samples], plans: Sequence[ChannelPlan], *, seeds: Sequence[int]) -> list[Samples]:
     """Send each clip through the channel at the same place, all codecs together in two processes.
 
     Parameters

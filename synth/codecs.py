@@ -186,9 +186,7 @@ def _round_trips(ffmpeg: str, recordings: Sequence[Samples], *, codings: Sequenc
 _RAW = ("-ar", str(SAMPLE_RATE), "-ac", "1", "-f", "s16le")
 
 
-def _encode(
-    ffmpeg: str, recordings: Sequence[Samples], *, codings: Sequence[Coding], folder: Path
-) -> list[Path]:
+def _encode(ffmpeg: str, recordings: Sequence[Samples], *, codings: Sequence[Coding], folder: Path) -> list[Path]:
     sources = [folder / f"{i}.pcm" for i in range(len(recordings))]
     coded = [folder / f"{i}.coded" for i in range(len(recordings))]
     for path, samples in zip(sources, recordings, strict=True):

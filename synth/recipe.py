@@ -27,7 +27,7 @@ from synth.takes import GENUINE, RECORDED, SPOKEN, TWIN, Take
 
 TRAIN, DEV, TEST, TEST_UNSEEN = SPLITS
 
-SHARES = {TRAIN: 0.7, DEV: 0.1, TEST: 0.1, TEST_UNSEEN: 0.1}
+SHARES = {TRAIN: 0.76, DEV: 0.08, TEST: 0.08, TEST_UNSEEN: 0.08}
 """Share of the clips in each split. What `test_unseen` does not need, without held-out generators, is trained on."""
 
 CLIP_S = (3.0, 6.0)
@@ -275,9 +275,7 @@ class _RecordedFakes:
         n_dev, n_test = (max(1, int(SHARES[name] * len(clips))) for name in (DEV, TEST))
         parts = {DEV: order[:n_dev], TEST: order[n_dev : n_dev + n_test], TRAIN: order[n_dev + n_test :]}
         chosen = order if split == TEST_UNSEEN else parts[split]
-        takes = [
-            _recorded(clips[i], *bounds, codec=codec) for i in chosen for bounds in _excerpts(clips[i].n_samples)
-        ]
+        takes = [_recorded(clips[i], *bounds, codec=codec) for i in chosen for bounds in _excerpts(clips[i].n_samples)]
         if not takes:
             raise UsageError(f"{generator}: expected recordings for {split}, received {len(clips)} for all splits")
         return takes

@@ -212,9 +212,7 @@ class _Sides:
     span_share: tuple[float, float]
 
 
-def choose_plan(
-    rng: np.random.Generator, material: Material, *, label: str, n_samples: int
-) -> SplicePlan:
+def choose_plan(rng: np.random.Generator, material: Material, *, label: str, n_samples: int) -> SplicePlan:
     """Draw a plan for a clip of class `label`.
 
     Parameters
@@ -382,10 +380,12 @@ class _Draft:
 
     def _draw_piece(self, least_samples: int) -> int | None:
         """Draw a piece of the base that is long enough, in proportion to its length; None without one."""
-        lengths = np.array([
-            float(piece.duration) if piece.duration >= least_samples and piece not in self.spans else 0.0
-            for piece in self.pieces
-        ])
+        lengths = np.array(
+            [
+                float(piece.duration) if piece.duration >= least_samples and piece not in self.spans else 0.0
+                for piece in self.pieces
+            ]
+        )
         return int(self.rng.choice(lengths.size, p=lengths / lengths.sum())) if lengths.any() else None
 
     def _joined(self, operation: str) -> SplicePlan | None:

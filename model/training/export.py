@@ -15,6 +15,7 @@ from audio.errors import ModelError
 from model.bundle import KERAS_NAME, ONNX_NAME
 from model.features import FeatureConfig
 from model.judging.runtime import Network
+from model.training.quiet import quiet_stderr
 
 TOLERANCE = 1e-4
 """Largest difference allowed between the two files' outputs; float32 rounding over a window stays near 1e-6."""
@@ -55,7 +56,7 @@ def _write_onnx(model: keras.Model, path: Path) -> None:
     silence = np.zeros((1, 20, model.input_shape[-1]), dtype=np.float32)
     model.predict(silence, verbose=0)  # Keras exports only a network that has been called
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), quiet_stderr():
         warnings.simplefilter("ignore")  # tf2onnx probes for names that NumPy 2 dropped
         model.export(path, format="onnx", verbose=False)
 

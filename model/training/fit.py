@@ -223,6 +223,12 @@ def _callbacks(
     ]
 
 
+def _predict(model: keras.Model, features: Any, batch_size: int) -> dict[str, Any]:
+    """As `model.predict`, without the input pipeline that it makes anew (and TensorFlow complains about) each time."""
+    parts = [model.predict_on_batch(features[i : i + batch_size]) for i in range(0, len(features), batch_size)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def dev_evaluation(dev: TrainingSet, settings: TrainSettings) -> Any:
     """Return a function of the model that gives `dev_accuracy`, `dev_macro_f1`, `dev_frame_eer` and `dev_score`.
 
@@ -238,7 +244,7 @@ def dev_evaluation(dev: TrainingSet, settings: TrainSettings) -> Any:
     known = weights.astype(bool)
 
     def evaluate(model: keras.Model) -> dict[str, float]:
-        predicted = model.predict(features, batch_size=settings.batch_size, verbose=0)
+        predicted = _predict(model, features, settings.batch_size)
         table = metrics.confusion(truth, [LABELS[i] for i in predicted["clip_logits"].argmax(axis=1)])
         eer = metrics.equal_error_rate(frames[known][:, 0] > 0, predicted["frames"][known][:, 0])
         found = {

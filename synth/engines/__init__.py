@@ -26,9 +26,7 @@ class Engine(Protocol):
     def version(self) -> str:
         """Return implementation, version and settings: two equal texts render equal samples."""
 
-    def render(
-        self, samples: Samples | None, *, text: str, language: str, rng: np.random.Generator
-    ) -> Samples:
+    def render(self, samples: Samples | None, *, text: str, language: str, rng: np.random.Generator) -> Samples:
         """Render one recording.
 
         Parameters

@@ -68,9 +68,7 @@ class Espeak:
         """Return the version of the program; raise `EngineError` with the install command when it is missing."""
         return _version()
 
-    def render(
-        self, samples: Samples | None = None, *, text: str, language: str, rng: np.random.Generator
-    ) -> Samples:
+    def render(self, samples: Samples | None = None, *, text: str, language: str, rng: np.random.Generator) -> Samples:
         """Speak `text` in the voice of `language`, with a rate and pitch drawn from `rng`."""
         rate, pitch = (str(rng.integers(low, high + 1)) for low, high in (WORDS_PER_MINUTE, PITCH))
         with tempfile.TemporaryDirectory(prefix="espeak-") as folder:

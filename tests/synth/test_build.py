@@ -146,9 +146,7 @@ def test_recordings_without_speech_cost_their_clips_only(tmp_path: Path) -> None
     assert "too little speech" in skipped[0]["reason"]
 
 
-def test_failing_engine_keeps_what_is_finished(
-    built: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failing_engine_keeps_what_is_finished(built: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a build that calls itself complete with clips missing; the next attempt makes up for it."""
     places = Places(tmp_path / "set", built.real, None, tmp_path / "cache")
 

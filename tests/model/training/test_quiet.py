@@ -1,0 +1,23 @@
+"""Asides are kept, errors are not."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from model.training.quiet import quiet_stderr
+
+
+def test_what_is_written_past_python_is_kept(capfd):
+    with quiet_stderr():
+        os.write(2, b"aside")
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "after"
+
+
+def test_it_is_shown_when_something_fails(capfd):
+    with pytest.raises(ValueError, match="broken"), quiet_stderr():
+        os.write(2, b"why")
+        raise ValueError("broken")
+    assert capfd.readouterr().err == "why"
