@@ -41,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, help="most passes over the training clips (default: 20)")
     parser.add_argument("--batch-size", type=int, help="windows per step (default: 32)")
     parser.add_argument("--seed", type=int, help="the same seed gives the same weights (default: 0)")
-    parser.add_argument("--learning-rate", type=float, help="highest step size of Adam (default: 0.002)")
+    parser.add_argument("--learning-rate", type=float, help="highest step size of Adam (default: 0.003)")
     parser.add_argument(
-        "--patience", type=int, help="stop after so many epochs without a better dev score (default: 8)"
+        "--patience", type=int, help="stop after so many epochs without a better dev score (default: 10)"
     )
     parser.add_argument("--window-s", type=float, help="seconds that the network sees at once (default: 4)")
 

@@ -25,7 +25,7 @@ from audio.reading import read
 from audio.segments import SAMPLE_RATE, Segment, from_frames, n_frames
 from model.bundle import find_bundle, read_bundle
 from model.features import log_mel
-from model.judging.localise import localise, with_confidence
+from model.judging.localise import readings, with_confidence
 from model.judging.runtime import Network
 from model.judging.samples import as_samples
 from model.judging.verdict import judge, softmax
@@ -211,7 +211,7 @@ class Detector:
         bundle, hop = self._bundle, self._bundle.frame_hop_samples
         verdict = judge(
             softmax(found.window_logits, temperature=bundle.temperature),
-            located=localise(found.frame_scores, bundle.thresholds, hop_samples=hop, n_samples=len(samples)),
+            readings=readings(found.frame_scores, bundle.thresholds, hop_samples=hop, n_samples=len(samples)),
             speech=from_frames(found.speech, hop, len(samples)),
         )
         return Detection(

@@ -9,9 +9,12 @@ and they may disagree, so the probabilities are computed such that the rule hold
    because each is at most what one and the same window says; the rest is P(hybrid). A minimum does not care
    about order or about how often a window is counted, and a real half beside a fake half comes out as hybrid,
    which is what it is.
-2. **Frames have a veto on hybrid.** Hybrid claims that a boundary exists. If the frames show no fake span in
-   the speech, that mass goes to real; if their spans cover the speech, it goes to fake. So hybrid can win
-   only when the located spans are those of a hybrid.
+2. **Frames have a veto on hybrid.** Hybrid claims that a boundary exists. The frames are read at the bundle's
+   thresholds first; where their spans cover the speech although the windows say hybrid, at higher ones, nearest
+   first, because the level of the scores moves with the voice and the channel while their contrast within a
+   clip stays. If they show a hybrid at none of them, the hybrid mass goes to what they show at the bundle's own:
+   to real without a span in the speech, to fake when the spans cover it. So hybrid can win only with the spans
+   of a hybrid.
 3. **The verdict picks the spans.** Real shows none. Hybrid shows those located. Fake shows those located if
    they cover the speech, and otherwise all of it from its first to its last sample.
 
@@ -20,12 +23,14 @@ Only speech counts: spans that touch none are dropped, whatever the frames say a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from audio.errors import ModelError
 from audio.labels import FAKE, HYBRID, LABELS, REAL, label_index, label_of
 from audio.segments import Segment, overlap, total
 
@@ -70,15 +75,16 @@ def clip_probabilities(window_probabilities: Float) -> Float:
     return combined / combined.sum()
 
 
-def judge(window_probabilities: Float, *, located: Sequence[Segment], speech: Sequence[Segment]) -> Verdict:
+def judge(window_probabilities: Float, *, readings: Iterable[Sequence[Segment]], speech: Sequence[Segment]) -> Verdict:
     """Reach the verdict on a recording.
 
     Parameters
     ----------
     window_probabilities
         calibrated P(real), P(fake), P(hybrid) of each window, float64 (n_windows, 3).
-    located
-        the fake spans that the frames show.
+    readings
+        the fake spans that the frames show at the bundle's thresholds, and then at higher ones
+        (`model.judging.localise.readings`); taken one by one and no further than needed.
     speech
         where the recording has speech, at least one span.
 
@@ -86,11 +92,26 @@ def judge(window_probabilities: Float, *, located: Sequence[Segment], speech: Se
     -------
     A verdict that agrees with its spans; a span made here, not located, has a confidence of None.
     """
-    in_speech = tuple(s for s in located if overlap([s], speech))
-    shown = label_of(overlap(in_speech, speech), total(speech))
-    probabilities = _give_up_hybrid(clip_probabilities(window_probabilities), shown)
+    combined = clip_probabilities(window_probabilities)
+    says_hybrid = LABELS[int(np.argmax(combined))] == HYBRID
+    shown, in_speech = _read(readings if says_hybrid else islice(readings, 1), speech)
+    probabilities = _give_up_hybrid(combined, shown)
     label = LABELS[int(np.argmax(probabilities))]
     return Verdict(label, probabilities, _spans(label, shown, in_speech, speech))
+
+
+def _read(readings: Iterable[Sequence[Segment]], speech: Sequence[Segment]) -> tuple[str, tuple[Segment, ...]]:
+    """The first reading that shows a hybrid, or else the first: its label, and its spans that touch speech."""
+    first = None
+    for spans in readings:
+        in_speech = tuple(s for s in spans if overlap([s], speech))
+        shown = label_of(overlap(in_speech, speech), total(speech))
+        if shown == HYBRID:
+            return shown, in_speech
+        first = first or (shown, in_speech)
+    if first is None:
+        raise ModelError("judge: expected at least one reading of the frame scores, received none")
+    return first
 
 
 def _give_up_hybrid(probabilities: Float, shown: str) -> Float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,11 +14,15 @@ from model import metrics
 from model.bundle import Thresholds
 from model.features import FRAME_HOP_SAMPLES
 from model.judging.detector import Detector, Evidence
-from model.judging.verdict import clip_probabilities, softmax
+from model.judging.localise import readings
+from model.judging.verdict import Verdict, clip_probabilities, judge, softmax
 from model.training.examples import TrainingSet, fake_spans
 
-EXIT_BELOW_ENTER = 0.15
-"""How far the threshold that ends a span lies below the one that opens it; Silero VAD's rule."""
+ENTER = tuple(round(0.05 * step, 2) for step in range(4, 19))
+"""What is tried for the threshold that opens a span: 0.2 to 0.9."""
+
+EXIT_BELOW_ENTER = (0.0, 0.05, 0.1, 0.15)
+"""How far the threshold that ends it may lie below; the last is Silero VAD's rule."""
 
 TEMPERATURES = np.geomspace(0.2, 5.0, 65)
 """What the search for the temperature tries."""
@@ -32,39 +36,70 @@ class OperatingPoint:
     temperature: float
 
 
+@dataclass(frozen=True)
+class _Judged:
+    """A dev clip and what the network says of it."""
+
+    clip: Clip
+    n_samples: int
+    evidence: Evidence
+
+
 def calibrate(detector: Detector, dev: TrainingSet) -> OperatingPoint:
     """Choose both on the clips of `dev`; without known spans the thresholds stay at their defaults.
 
-    The span threshold is that of the frame EER. The temperature minimises the negative log-likelihood of the clips'
-    classes (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017), after the windows are combined.
+    The temperature minimises the negative log-likelihood of the clips' classes (Guo et al., "On Calibration of Modern
+    Neural Networks", ICML 2017), after the windows are combined. The thresholds are those whose verdicts and spans are
+    best: highest sum of macro-F1 of the clips and F1 of the fake seconds, ties to the lowest.
     """
-    judged = [(clip, evidence) for clip in dev.clips if (evidence := _evidence(detector, dev, clip)) is not None]
+    judged = [found for clip in dev.clips if (found := _judge(detector, dev, clip)) is not None]
     if not judged:
         return OperatingPoint(Thresholds(), 1.0)
-    return OperatingPoint(_thresholds(judged) if dev.has_spans else Thresholds(), _temperature(judged))
+    temperature = _temperature(judged)
+    return OperatingPoint(_thresholds(judged, temperature) if dev.has_spans else Thresholds(), temperature)
 
 
-def _evidence(detector: Detector, dev: TrainingSet, clip: Clip) -> Evidence | None:
-    return detector.evidence(reading.read(dev.path(clip)))
+def _judge(detector: Detector, dev: TrainingSet, clip: Clip) -> _Judged | None:
+    samples = reading.read(dev.path(clip))
+    evidence = detector.evidence(samples)
+    return None if evidence is None else _Judged(clip, len(samples), evidence)
 
 
-def _thresholds(judged: Sequence[tuple[Clip, Evidence]]) -> Thresholds:
-    is_fake = [
-        segments.to_frames(fake_spans(clip, clip.n_samples), len(found.frame_scores), FRAME_HOP_SAMPLES)
-        for clip, found in judged
-    ]
-    scores = np.concatenate([found.frame_scores for _, found in judged])
-    enter = metrics.equal_error_threshold(np.concatenate(is_fake), scores)
-    if enter is None or not np.isfinite(enter):
-        return Thresholds()
-    return Thresholds(enter=enter, exit=max(0.0, enter - EXIT_BELOW_ENTER))
+def _thresholds(judged: Sequence[_Judged], temperature: float) -> Thresholds:
+    tried = [replace(Thresholds(), enter=e, exit=round(e - below, 2)) for e in ENTER for below in EXIT_BELOW_ENTER]
+    return max(tried, key=lambda thresholds: _quality(judged, thresholds, temperature))
 
 
-def _temperature(judged: Sequence[tuple[Clip, Evidence]]) -> float:
+def _quality(judged: Sequence[_Judged], thresholds: Thresholds, temperature: float) -> float:
+    verdicts = [_verdict(found, thresholds, temperature) for found in judged]
+    table = metrics.confusion([found.clip.label for found in judged], [verdict.label for verdict in verdicts])
+    return (metrics.macro_f1(table) or 0.0) + _span_f1(judged, verdicts)
+
+
+def _verdict(found: _Judged, thresholds: Thresholds, temperature: float) -> Verdict:
+    evidence, n_samples = found.evidence, found.n_samples
+    return judge(
+        softmax(evidence.window_logits, temperature=temperature),
+        readings=readings(evidence.frame_scores, thresholds, hop_samples=FRAME_HOP_SAMPLES, n_samples=n_samples),
+        speech=segments.from_frames(evidence.speech, FRAME_HOP_SAMPLES, n_samples),
+    )
+
+
+def _span_f1(judged: Sequence[_Judged], verdicts: Sequence[Verdict]) -> float:
+    """F1 of the fake samples over all clips; 0 when there are none in truth or verdict."""
+    truths = [fake_spans(found.clip, found.n_samples) for found in judged]
+    hits = sum(segments.overlap(verdict.spans, truth) for verdict, truth in zip(verdicts, truths, strict=True))
+    called = sum(segments.total(verdict.spans) for verdict in verdicts)
+    return 2 * hits / max(1, called + sum(map(segments.total, truths)))
+
+
+def _temperature(judged: Sequence[_Judged]) -> float:
     def loss(temperature: float) -> float:
         probabilities = [
-            clip_probabilities(softmax(found.window_logits, temperature=temperature))[label_index(clip.label)]
-            for clip, found in judged
+            clip_probabilities(softmax(found.evidence.window_logits, temperature=temperature))[
+                label_index(found.clip.label)
+            ]
+            for found in judged
         ]
         return float(-np.log(np.maximum(probabilities, 1e-12)).mean())
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import soxr
 
 from audio import manifest, reading, segments
 from audio.cleaning import speech_frames
 from audio.errors import ManifestError
 from audio.labels import FAKE, HYBRID, LABELS, label_index, label_of
+from audio.segments import SAMPLE_RATE
 from model.features import FRAME_HOP_SAMPLES, FeatureConfig, log_mel
 
 if TYPE_CHECKING:
@@ -93,12 +95,30 @@ class Example:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """SpecAugment (Park et al., Interspeech 2019): stretches of bands and of time set to the window's mean."""
+    """What makes a clip new each time it is seen.
 
+    Speed: the window is played faster or slower by resampling, which also moves pitch and formants as if another
+    person spoke (Ko et al., Interspeech 2015); up to 10 % real speech stays real and fake stays fake.
+    Segment mixing: a stretch of another clip, of any class, replaces a stretch of the window, and the truth with it.
+    SpecAugment (Park et al., Interspeech 2019): stretches of bands and of time are set to the mean.
+    """
+
+    max_speed_change: float = 0.1
+    """Largest change, uniform on both sides of 1; 0 leaves the speed as it is."""
+    mix_share: float = 0.3
+    """Share of windows that are mixed; 0 where spans are unknown, because so would be what came in."""
+    mix_s: tuple[float, float] = (0.3, 2.0)
+    """Shortest and longest stretch that is mixed in, log-uniform, at most half the window."""
+    mix_fades_samples: tuple[int, ...] = (0, 80, 320)
+    """Lengths of the linear fades at its ends, equally likely: hard, 5 ms and 20 ms."""
     n_masks: int = 2
     """Masks of each kind."""
     max_bands: int = 12
     max_time_s: float = 0.2
+
+
+Cut = tuple[Float, npt.NDArray[np.bool_]]
+"""Samples of a window and which of them are fake, both (window_samples,)."""
 
 
 def example(
@@ -110,58 +130,74 @@ def example(
     rng: np.random.Generator | None,
     augmentation: Augmentation | None = None,
 ) -> Example:
-    """Cut one window from `clip`: at random, or from the middle when `rng` is None.
+    """Cut one window from `clip`: at random, or from the middle and as it is when `rng` is None.
 
     A clip shorter than the window is repeated to fill it, as AASIST does (Jung et al., ICASSP 2022); the joins that
     this makes are marked for what they join and prove nothing.
 
+    Parameters
+    ----------
+    window_samples
+        A whole number of frames of `FRAME_HOP_SAMPLES`.
+
     Raises
     ------
     AudioError
-        When the recording cannot be read or is empty.
+        When the recording cannot be read.
+    ManifestError
+        When it is empty.
     """
-    samples, spans = _window(training_set, clip, window_samples, rng)
-    spectrogram = log_mel(samples, features)
-    if augmentation is not None and rng is not None:
+    if augmentation is None or rng is None:
+        cut = _cut(training_set, clip, window_samples, rng)
+        spectrogram = log_mel(cut[0], features)
+    else:
+        cut = _varied(training_set, clip, window_samples, augmentation=augmentation, rng=rng)
+        if training_set.has_spans:
+            cut = _mixed(training_set, cut, augmentation, rng)
+        spectrogram = log_mel(cut[0], features)
         _mask(spectrogram, augmentation, features, rng)
-    n_frames = segments.n_frames(window_samples, FRAME_HOP_SAMPLES)
-    is_fake = segments.to_frames(spans, n_frames, FRAME_HOP_SAMPLES)
+    is_fake: npt.NDArray[np.bool_] = np.logical_or.reduce(cut[1].reshape(-1, FRAME_HOP_SAMPLES), axis=1)
     known = training_set.has_spans or clip.label != HYBRID
-    label = _window_label(samples, is_fake, spans) if training_set.has_spans else clip.label
+    label = _window_label(cut[0], is_fake) if training_set.has_spans else clip.label
     return Example(
         features=spectrogram,
         frames=is_fake.astype(np.float32)[:, None],
-        frame_weights=np.full(n_frames, float(known), dtype=np.float32),
+        frame_weights=np.full(len(is_fake), float(known), dtype=np.float32),
         label=label_index(label),
     )
 
 
-def _window(
-    training_set: TrainingSet, clip: manifest.Clip, window_samples: int, rng: np.random.Generator | None
-) -> tuple[Float, list[segments.Segment]]:
+def _cut(training_set: TrainingSet, clip: manifest.Clip, window_samples: int, rng: np.random.Generator | None) -> Cut:
     path = training_set.path(clip)
     if clip.n_samples >= window_samples:
         onset = _onset(clip.n_samples, window_samples, rng)
         samples = reading.read_span(path, onset, onset + window_samples)
-        return samples, segments.clip_to(fake_spans(clip, clip.n_samples), onset, onset + window_samples)
+        return samples, _truth(clip, clip.n_samples)[onset : onset + window_samples]
     whole = reading.read(path)
     if not len(whole):
         raise ManifestError(f"{path}: expected a recording, received one without samples")
-    copies = max(1, -(-window_samples // len(whole)))
-    spans = [
-        segments.Segment(s.onset + k * len(whole), s.offset + k * len(whole))
-        for k in range(copies)
-        for s in fake_spans(clip, len(whole))
-    ]
+    copies = -(-window_samples // len(whole))
     onset = _onset(copies * len(whole), window_samples, rng)
-    tiled = np.tile(whole, copies)[onset : onset + window_samples]
-    return tiled, segments.clip_to(spans, onset, onset + window_samples)
+    tiled, truth = np.tile(whole, copies), np.tile(_truth(clip, len(whole)), copies)
+    return tiled[onset : onset + window_samples], truth[onset : onset + window_samples]
 
 
-def fake_spans(clip: manifest.Clip, n_samples: int) -> list[segments.Segment]:
-    """The fake spans; a fake clip without any is fake from end to end (plain folders)."""
-    fake = [s for s in clip.segments if s.label == FAKE]
-    return [segments.Segment(0, n_samples)] if clip.label == FAKE and not fake else fake
+def _varied(
+    training_set: TrainingSet,
+    clip: manifest.Clip,
+    window_samples: int,
+    *,
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+) -> Cut:
+    """A window at another speed: more or less of the clip, resampled to the window's length."""
+    if augmentation.max_speed_change == 0:
+        return _cut(training_set, clip, window_samples, rng)
+    speed = 1 + float(rng.uniform(-augmentation.max_speed_change, augmentation.max_speed_change))
+    samples, truth = _cut(training_set, clip, int(window_samples * speed) + 2, rng)
+    played = soxr.resample(samples, speed, 1.0, quality="MQ")[:window_samples]
+    heard_at = (np.arange(len(played)) * speed).astype(np.int64)
+    return np.asarray(played, dtype=np.float32), truth[heard_at]
 
 
 def _onset(n_samples: int, window_samples: int, rng: np.random.Generator | None) -> int:
@@ -169,19 +205,56 @@ def _onset(n_samples: int, window_samples: int, rng: np.random.Generator | None)
     return spare // 2 if rng is None else int(rng.integers(0, spare + 1))
 
 
-def _window_label(samples: Float, is_fake: npt.NDArray[np.bool_], spans: Sequence[segments.Segment]) -> str:
-    """The label of the window itself: a crop of a hybrid may well be real or fake."""
+def _truth(clip: manifest.Clip, n_samples: int) -> npt.NDArray[np.bool_]:
+    """Which samples of a clip are fake, bool (n_samples,)."""
+    return segments.to_frames(fake_spans(clip, n_samples), n_samples, 1)
+
+
+def fake_spans(clip: manifest.Clip, n_samples: int) -> list[segments.Segment]:
+    """Return the fake spans of a clip; a fake clip without any is fake from end to end (plain folders)."""
+    fake = [s for s in clip.segments if s.label == FAKE]
+    return [segments.Segment(0, n_samples)] if clip.label == FAKE and not fake else fake
+
+
+def _mixed(training_set: TrainingSet, cut: Cut, augmentation: Augmentation, rng: np.random.Generator) -> Cut:
+    """Replace a stretch of the window by the same stretch of a window of another clip, as loud as what it joins."""
+    if rng.random() >= augmentation.mix_share:
+        return cut
+    (samples, truth), n_samples = cut, len(cut[0])
+    other = training_set.clips[int(rng.integers(len(training_set.clips)))]
+    new_samples, new_truth = _varied(training_set, other, n_samples, augmentation=augmentation, rng=rng)
+    longest = min(augmentation.mix_s[1] * SAMPLE_RATE, n_samples / 2)
+    length = int(np.exp(rng.uniform(*np.log([min(augmentation.mix_s[0] * SAMPLE_RATE, longest), longest]))))
+    onset = int(rng.integers(0, n_samples - length + 1))
+    weight = np.zeros(n_samples, dtype=np.float32)
+    weight[onset : onset + length] = _trapezoid(length, int(rng.choice(augmentation.mix_fades_samples)))
+    gain = np.sqrt((np.mean(samples**2) + 1e-9) / (np.mean(new_samples**2) + 1e-9)).astype(np.float32)
+    # Where both sound, either being fake makes the sum fake.
+    mixed_truth = (truth & (weight < 1)) | (new_truth & (weight > 0))
+    return samples * (1 - weight) + gain * new_samples * weight, mixed_truth
+
+
+def _trapezoid(length: int, fade_samples: int) -> Float:
+    """A weight of 1 with linear ends that never reach 0, float32 (length,)."""
+    steps = np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1))
+    return np.minimum(1.0, steps / (fade_samples + 1)).astype(np.float32)
+
+
+def _window_label(samples: Float, is_fake: npt.NDArray[np.bool_]) -> str:
+    """The label of the window itself: a crop of a hybrid may well be real or fake.
+
+    Only speech counts, unless there is none.
+    """
     speech = speech_frames(samples, hop_samples=FRAME_HOP_SAMPLES)
-    if speech.any():
-        return label_of(int((is_fake & speech).sum()), int(speech.sum()))
-    return label_of(segments.total(spans), len(samples))
+    counted = is_fake[speech] if speech.any() else is_fake
+    return label_of(int(counted.sum()), len(counted))
 
 
 def _mask(spectrogram: Float, augmentation: Augmentation, features: FeatureConfig, rng: np.random.Generator) -> None:
     """Mask in place; 0 is the mean of a normalised window."""
     max_frames = round(augmentation.max_time_s * features.sample_rate / features.hop_samples)
     for _ in range(augmentation.n_masks):
-        width = int(rng.integers(0, augmentation.max_bands + 1))
+        width = int(rng.integers(0, min(augmentation.max_bands, features.n_mels) + 1))
         first = int(rng.integers(0, features.n_mels - width + 1))
         spectrogram[:, first : first + width] = 0.0
         length = int(rng.integers(0, min(max_frames, len(spectrogram)) + 1))

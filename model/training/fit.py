@@ -43,8 +43,8 @@ class TrainSettings:
     epochs: int = 20
     batch_size: int = 32
     seed: int = 0
-    learning_rate: float = 2e-3
-    patience: int = 8
+    learning_rate: float = 3e-3
+    patience: int = 10
     """Epochs without a better dev score after which training stops."""
     window_s: float = 4.0
     frame_loss_weight: float = 2.0
@@ -82,14 +82,14 @@ class TrainSettings:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrainSettings:
         """Rebuild from `to_json`."""
-        network = dict(data["network"])
-        return cls(
-            **{
-                **data,
-                "features": FeatureConfig.from_json(data["features"]),
-                "network": cnnrnnlstm.NetworkConfig(**{**network, "channels": tuple(network["channels"])}),
-            }
-        )
+        # JSON has no tuples.
+        network: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in data["network"].items()}
+        facts = {
+            **data,
+            "features": FeatureConfig.from_json(data["features"]),
+            "network": cnnrnnlstm.NetworkConfig(**network),
+        }
+        return cls(**facts)
 
 
 def start_run(run: Path, settings: TrainSettings) -> None:

@@ -9,7 +9,7 @@ from audio.errors import UsageError
 from model.features import FeatureConfig
 from model.networks.cnnrnnlstm import NetworkConfig, build
 
-SMALL = NetworkConfig(channels=(4, 4), dense_units=8, recurrent_units=4)
+SMALL = NetworkConfig(channels=(4, 4), band_strides=(2, 2), dense_units=8, recurrent_units=4)
 
 
 @pytest.fixture(scope="module", params=[160, 320], ids=["10 ms", "20 ms"])
@@ -49,7 +49,10 @@ def test_the_spine_is_convolution_then_rnn_then_lstm(network):
     assert {"BatchNormalization", "Dropout"} <= set(kinds)
 
 
-@pytest.mark.parametrize("wrong", [{"channels": ()}, {"channels": (0,)}, {"dropout": 1.0}, {"recurrent_units": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"channels": ()}, {"channels": (0, 1, 1)}, {"band_strides": (2,)}, {"dropout": 1.0}, {"recurrent_units": 0}],
+)
 def test_impossible_sizes_are_refused(wrong):
     with pytest.raises(UsageError):
         NetworkConfig(**wrong)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from audio.errors import SegmentError
-from audio.segments import Segment
+from audio.segments import Segment, total
 from model.bundle import Thresholds
-from model.judging.localise import localise, with_confidence
+from model.judging.localise import SHIFTS, localise, readings, with_confidence
 
 HOP = 320
 PLAIN = Thresholds(enter=0.6, exit=0.4, min_fake_samples=0, min_gap_samples=0)
@@ -92,3 +92,17 @@ def test_confidence_is_the_mean_score_of_the_frames_a_span_touches():
     assert with_confidence(Segment(HOP + 1, 2 * HOP + 1), scores, hop_samples=HOP).confidence == 0.75
     rest = with_confidence(Segment(4 * HOP, 4 * HOP + 100), scores, hop_samples=HOP)
     assert rest.confidence == pytest.approx(0.6)
+
+
+def test_readings_start_at_the_thresholds_and_raise_them():
+    scores = np.random.default_rng(5).random(100).astype(np.float32)
+    thresholds = Thresholds(enter=0.9, exit=0.1, min_fake_samples=0, min_gap_samples=0)
+    found = list(readings(scores, thresholds, hop_samples=320, n_samples=32_000))
+    assert found[0] == localise(scores, thresholds, hop_samples=320, n_samples=32_000)
+    higher = Thresholds(enter=0.95, exit=0.15, min_fake_samples=0, min_gap_samples=0)
+    assert found[1] == localise(scores, higher, hop_samples=320, n_samples=32_000)
+    assert len(found) == 3, "0.90, 0.95 and 1.00"
+    low = Thresholds(enter=0.3, exit=0.3, min_fake_samples=0, min_gap_samples=0)
+    totals = [total(spans) for spans in readings(scores, low, hop_samples=320, n_samples=32_000)]
+    assert len(totals) == 1 + len(SHIFTS)
+    assert totals == sorted(totals, reverse=True)

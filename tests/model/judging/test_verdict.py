@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from audio.errors import ModelError
 from audio.labels import LABELS, label_of
 from audio.segments import Segment, from_frames, overlap, total
 from model.judging.verdict import clip_probabilities, judge, softmax
@@ -28,7 +29,7 @@ def test_the_largest_probability_the_label_and_the_spans_agree():
     seen = set()
     for _ in range(1_000):
         probabilities, located, speech = random_case(rng)
-        verdict = judge(probabilities, located=located, speech=speech)
+        verdict = judge(probabilities, readings=[located], speech=speech)
         assert verdict.label == LABELS[int(np.argmax(verdict.probabilities))]
         assert verdict.label == label_of(overlap(verdict.spans, speech), total(speech))
         assert (verdict.spans == ()) == (verdict.label == "real")
@@ -43,8 +44,8 @@ def test_order_and_repetition_of_windows_change_nothing():
     for _ in range(200):
         probabilities, located, speech = random_case(rng)
         shuffled = rng.permutation(np.concatenate([probabilities, probabilities[:1]]))
-        one = judge(probabilities, located=located, speech=speech)
-        other = judge(shuffled, located=located[::-1], speech=speech)
+        one = judge(probabilities, readings=[located], speech=speech)
+        other = judge(shuffled, readings=[located[::-1]], speech=speech)
         assert one.label == other.label
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
         assert set(one.spans) == set(other.spans)
@@ -91,7 +92,7 @@ SPEECH = [Segment(1_000, 11_000), Segment(20_000, 30_000)]
 )
 def test_the_rules_case_by_case(window, located, label, probabilities, spans):
     found = [Segment(a, b) for a, b in located]
-    verdict = judge(np.array([window]), located=found, speech=SPEECH)
+    verdict = judge(np.array([window]), readings=[found], speech=SPEECH)
     assert verdict.label == label
     np.testing.assert_allclose(verdict.probabilities, probabilities, atol=1e-12)
     assert [(span.onset, span.offset) for span in verdict.spans] == spans
@@ -102,3 +103,19 @@ def test_softmax_against_its_definition_and_far_out():
     expected = np.exp(logits / 2) / np.exp(logits / 2).sum()
     np.testing.assert_allclose(softmax(logits, temperature=2.0), expected)
     np.testing.assert_allclose(softmax(np.array([1e4, 0.0, -1e4]), temperature=1.0), [1, 0, 0])
+
+
+def test_a_hybrid_may_be_found_at_higher_thresholds():
+    hybrid, nothing, throughout = [Segment(2_000, 5_000)], [], [Segment(0, 30_000)]
+    says_hybrid, says_fake = np.array([[0.2, 0.2, 0.6]]), np.array([[0.1, 0.7, 0.2]])
+    found = judge(says_hybrid, readings=[throughout, throughout, hybrid, nothing], speech=SPEECH)
+    assert (found.label, list(found.spans)) == ("hybrid", hybrid)
+    none = judge(says_hybrid, readings=[throughout, nothing], speech=SPEECH)
+    assert (none.label, list(none.spans)) == ("fake", throughout), "the first reading decides"
+    not_asked = judge(says_fake, readings=iter([throughout, hybrid]), speech=SPEECH)
+    assert (not_asked.label, list(not_asked.spans)) == ("fake", throughout)
+
+
+def test_no_reading_at_all_is_an_error():
+    with pytest.raises(ModelError, match="reading"):
+        judge(np.array([[0.2, 0.2, 0.6]]), readings=[], speech=SPEECH)

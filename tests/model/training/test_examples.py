@@ -13,7 +13,16 @@ from audio.manifest import Clip, write_manifest
 from audio.reading import write_wav
 from audio.segments import Segment
 from model.features import FRAME_HOP_SAMPLES, FeatureConfig, log_mel
-from model.training.examples import Augmentation, Batches, example, fake_spans, fixed_windows, read_set
+from model.training.examples import (
+    Augmentation,
+    Batches,
+    TrainingSet,
+    _mixed,
+    example,
+    fake_spans,
+    fixed_windows,
+    read_set,
+)
 
 FEATURES = FeatureConfig(hop_samples=320, n_mels=32)
 
@@ -106,7 +115,7 @@ def test_a_short_clip_is_repeated_with_its_spans(tmp_path):
 
 
 def test_masks_cover_whole_bands_and_moments_and_no_more_than_asked(tiny_set):
-    masks = Augmentation(n_masks=2, max_bands=4, max_time_s=0.1)
+    masks = Augmentation(max_speed_change=0.0, mix_share=0.0, n_masks=2, max_bands=4, max_time_s=0.1)
     clip = tiny_set.clips[0]
     for seed in range(20):
         made = example(
@@ -121,6 +130,45 @@ def test_masks_cover_whole_bands_and_moments_and_no_more_than_asked(tiny_set):
         assert zero.all(axis=0).sum() <= 8
         assert zero.all(axis=1).sum() <= 10
         assert zero[:, ~zero.all(axis=0)].any() <= zero.all(axis=1).any()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_mixing_replaces_sound_and_truth_at_the_same_samples(tmp_path, seed):
+    """A published implementation cut the two at different points."""
+    rng = np.random.default_rng(seed)
+    clips = []
+    for name, level, label in (("quiet", 0.1, REAL), ("loud", 0.3, FAKE)):
+        write_wav(tmp_path / f"{name}.wav", np.full(16_000, level, np.float32))
+        clips.append(Clip(f"{name}.wav", label, n_samples=16_000, split="train"))
+    found = TrainingSet(tmp_path, tuple(clips[1:]), has_spans=True)  # nothing but the fake clip to mix in
+    before = (np.linspace(0.1, 0.2, 16_000, dtype=np.float32), np.zeros(16_000, bool))
+    samples, is_fake = _mixed(found, before, Augmentation(max_speed_change=0.0, mix_share=1.0), rng)
+    # The fake clip is constant, so wherever it is heard the slope is gone or bent.
+    np.testing.assert_array_equal(samples != before[0], is_fake)
+    onset, length = int(is_fake.argmax()), int(is_fake.sum())
+    assert is_fake[onset : onset + length].all()
+    assert 0.3 * RATE <= length + 1 <= 8_001
+
+
+def test_mixing_into_fake_leaves_it_fake_where_both_sound(tmp_path):
+    write_wav(tmp_path / "real.wav", np.full(16_000, 0.1, np.float32))
+    found = TrainingSet(tmp_path, (Clip("real.wav", REAL, n_samples=16_000),), has_spans=True)
+    before = (np.linspace(0.1, 0.2, 16_000, dtype=np.float32), np.ones(16_000, bool))
+    fades = Augmentation(max_speed_change=0.0, mix_share=1.0, mix_fades_samples=(320,))
+    samples, is_fake = _mixed(found, before, fades, np.random.default_rng(0))
+    changed = samples != before[0]
+    assert 2 * 320 - 2 <= (changed & is_fake).sum() <= 2 * 320 + 2, "two fades"
+    assert (~is_fake).sum() > 0
+
+
+def test_nothing_is_mixed_where_spans_are_unknown(tiny_set):
+    plain = TrainingSet(tiny_set.manifest_path, tiny_set.clips, has_spans=False)
+    kwargs = {"window_samples": RATE, "features": FEATURES}
+    always = Augmentation(max_speed_change=0.0, mix_share=1.0, n_masks=0)
+    for clip in tiny_set.clips[:3]:
+        mixed = example(plain, clip, rng=np.random.default_rng(0), augmentation=always, **kwargs)
+        plain_cut = example(plain, clip, rng=np.random.default_rng(0), **kwargs)
+        np.testing.assert_array_equal(mixed.features, plain_cut.features)
 
 
 def test_a_plain_folder_trains_classes_only(tmp_path):

@@ -17,7 +17,11 @@ def test_what_is_written_past_python_is_kept(capfd):
 
 
 def test_it_is_shown_when_something_fails(capfd):
-    with pytest.raises(ValueError, match="broken"), quiet_stderr():
+    @quiet_stderr()
+    def fail():
         os.write(2, b"why")
         raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        fail()
     assert capfd.readouterr().err == "why"

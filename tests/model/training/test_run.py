@@ -81,7 +81,7 @@ def test_the_bundle_judges_through_script(place):
 
 def test_calibration_comes_from_dev(place):
     card = json.loads((place / "whole" / "bundle" / "bundle.json").read_text())
-    assert card["thresholds"]["exit"] == pytest.approx(max(0, card["thresholds"]["enter"] - 0.15))
+    assert 0 <= card["thresholds"]["enter"] - card["thresholds"]["exit"] <= 0.15
     assert 0.2 <= card["calibration"]["temperature"] <= 5.0
     assert card["training"]["onnx_difference"] < 1e-4
 
