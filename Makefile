@@ -26,7 +26,7 @@ tests: $(VENV)/installed  ## pytest
 $(VENV)/installed: requirements.lock
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or newer is needed, received {v.major}.{v.minor}: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
 	touch $@
 
 lock:  ## pin the newest versions that pyproject.toml allows (uv comes with the dev extra)

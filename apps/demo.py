@@ -21,8 +21,8 @@ from audio.labels import HYBRID
 from audio.manifest import read_manifest
 
 SEED = 1
-CLIPS = 1_300
-EPOCHS = 24
+CLIPS = 1_800
+EPOCHS = 40
 ENGINES = "world,griffin-lim"
 HELD_OUT = "lpc"
 """An engine that training never hears: what happens on it is reported beside the rest, whatever it is."""

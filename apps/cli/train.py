@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="the same seed gives the same weights (default: 0)")
     parser.add_argument("--learning-rate", type=float, help="highest step size of Adam (default: 0.003)")
     parser.add_argument(
-        "--patience", type=int, help="stop after so many epochs without a better dev score (default: 10)"
+        "--patience", type=int, help="stop after so many epochs without a better dev score (default: 15)"
     )
     parser.add_argument("--window-s", type=float, help="seconds that the network sees at once (default: 4)")
 

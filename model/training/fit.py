@@ -44,7 +44,7 @@ class TrainSettings:
     batch_size: int = 32
     seed: int = 0
     learning_rate: float = 3e-3
-    patience: int = 10
+    patience: int = 15
     """Epochs without a better dev score after which training stops."""
     window_s: float = 4.0
     frame_loss_weight: float = 2.0
