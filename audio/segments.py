@@ -144,7 +144,7 @@ def clip_to(segments: Iterable[Segment], onset: int, offset: int) -> list[Segmen
 def n_frames(n_samples: int, hop_samples: int) -> int:
     """Return how many frames of `hop_samples` a recording of `n_samples` has: int(n / hop + 0.5), exactly.
 
-    The rule of metrics.md in integer arithmetic: a last piece counts as a frame from half a hop on. Raises
+    In integer arithmetic, so that no rounding decides: a last piece counts as a frame from half a hop on. Raises
     `SegmentError` when `n_samples` is negative or `hop_samples` is below 1.
     """
     n, hop = _count("n_samples", n_samples), _count("hop_samples", hop_samples, least=1)

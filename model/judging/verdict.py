@@ -1,6 +1,6 @@
 """From what the windows and the frames say to one verdict that agrees with its spans.
 
-The house rule (design.md): Real shows no fake span; Fake covers at least 90 % of the speech; anything between
+The house rule: Real shows no fake span; Fake covers at least 90 % of the speech; anything between
 is Hybrid; and the verdict is the largest of the three probabilities. Two heads of the network answer here,
 and they may disagree, so the probabilities are computed such that the rule holds by construction:
 
