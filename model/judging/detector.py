@@ -23,12 +23,12 @@ from audio.errors import ModelError
 from audio.labels import LABELS
 from audio.reading import read
 from audio.segments import SAMPLE_RATE, Segment, from_frames, n_frames
-from model.bundle import find_bundle, read_bundle
+from model.bundle import Thresholds, find_bundle, read_bundle
 from model.features import log_mel
 from model.judging.localise import readings, with_confidence
 from model.judging.runtime import Network
 from model.judging.samples import as_samples
-from model.judging.verdict import judge, softmax
+from model.judging.verdict import Verdict, judge, softmax
 from model.judging.windows import Window, overlap_add, sliding_windows
 
 SCHEMA_VERSION = 1
@@ -113,6 +113,20 @@ class Evidence:
     """Clip logits of each window that has something to say, float32 (n_votes, 3), at least one."""
     speech: npt.NDArray[np.bool_]
     """Which frames are speech, bool (n_frames,)."""
+
+
+def conclude(
+    found: Evidence, thresholds: Thresholds, *, temperature: float, hop_samples: int, n_samples: int
+) -> Verdict:
+    """Draw the verdict on a recording of `n_samples` from what the network says, at an operating point.
+
+    Detecting and calibrating both come through here, so that what is calibrated is what is used.
+    """
+    return judge(
+        softmax(found.window_logits, temperature=temperature),
+        readings=readings(found.frame_scores, thresholds, hop_samples=hop_samples, n_samples=n_samples),
+        speech=from_frames(found.speech, hop_samples, n_samples),
+    )
 
 
 class Detector:
@@ -209,10 +223,8 @@ class Detector:
     def _judge(self, samples: Samples, found: Evidence) -> Detection:
         """Draw the conclusions."""
         bundle, hop = self._bundle, self._bundle.frame_hop_samples
-        verdict = judge(
-            softmax(found.window_logits, temperature=bundle.temperature),
-            readings=readings(found.frame_scores, bundle.thresholds, hop_samples=hop, n_samples=len(samples)),
-            speech=from_frames(found.speech, hop, len(samples)),
+        verdict = conclude(
+            found, bundle.thresholds, temperature=bundle.temperature, hop_samples=hop, n_samples=len(samples)
         )
         return Detection(
             label=verdict.label,

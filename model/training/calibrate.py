@@ -13,9 +13,8 @@ from audio.manifest import Clip
 from model import metrics
 from model.bundle import Thresholds
 from model.features import FRAME_HOP_SAMPLES
-from model.judging.detector import Detector, Evidence
-from model.judging.localise import readings
-from model.judging.verdict import Verdict, clip_probabilities, judge, softmax
+from model.judging.detector import Detector, Evidence, conclude
+from model.judging.verdict import Verdict, clip_probabilities, softmax
 from model.training.examples import TrainingSet, fake_spans
 
 ENTER = tuple(round(0.05 * step, 2) for step in range(4, 19))
@@ -77,11 +76,12 @@ def _quality(judged: Sequence[_Judged], thresholds: Thresholds, temperature: flo
 
 
 def _verdict(found: _Judged, thresholds: Thresholds, temperature: float) -> Verdict:
-    evidence, n_samples = found.evidence, found.n_samples
-    return judge(
-        softmax(evidence.window_logits, temperature=temperature),
-        readings=readings(evidence.frame_scores, thresholds, hop_samples=FRAME_HOP_SAMPLES, n_samples=n_samples),
-        speech=segments.from_frames(evidence.speech, FRAME_HOP_SAMPLES, n_samples),
+    return conclude(
+        found.evidence,
+        thresholds,
+        temperature=temperature,
+        hop_samples=FRAME_HOP_SAMPLES,
+        n_samples=found.n_samples,
     )
 
 

@@ -26,7 +26,7 @@ from model import metrics
 from model.features import FRAME_HOP_SAMPLES, FeatureConfig
 from model.networks import cnnrnnlstm
 from model.training import callbacks
-from model.training.examples import Batches, TrainingSet, fixed_windows, read_set, stream
+from model.training.examples import Batches, TrainingSet, fixed_windows, stream
 
 FOCAL_GAMMA = 2.0
 """Focusing parameter of the focal loss (Lin et al., ICCV 2017, their best)."""
@@ -124,7 +124,7 @@ def read_run(run: Path) -> TrainSettings:
         raise ModelError(f"{path}: not the settings of a run: {error}") from None
 
 
-def fit(run: Path, settings: TrainSettings) -> keras.Model:
+def fit(run: Path, settings: TrainSettings, training_set: TrainingSet) -> keras.Model:
     """Train, or go on training, and return the network at its best dev score.
 
     The same settings on the same set give bit-identical weights, in one go or resumed after a kill: every random
@@ -134,7 +134,6 @@ def fit(run: Path, settings: TrainSettings) -> keras.Model:
 
     keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
-    training_set = read_set(Path(settings.data), seed=settings.seed)
     batches = Batches(
         training_set.split("train"), settings.features, settings.window_samples, settings.batch_size, settings.seed
     )

@@ -14,7 +14,7 @@ from model.judging.detector import Detector
 from model.training.calibrate import calibrate
 from model.training.curves import draw_curves
 from model.training.evaluate import Table, as_text, evaluate
-from model.training.examples import read_set
+from model.training.examples import TrainingSet, read_set
 from model.training.export import export
 from model.training.fit import TrainSettings, fit
 
@@ -43,7 +43,7 @@ def train(run: Path, settings: TrainSettings) -> dict[str, Table]:
             " no segment EER, and splits may share voices",
             settings.data,
         )
-    model = fit(run, settings)
+    model = fit(run, settings, training_set)
     draw_curves(run / "log.csv", run / "curves.png")
     folder = run / BUNDLE_FOLDER
     difference = export(model, folder, features=settings.features)
@@ -61,7 +61,7 @@ def train(run: Path, settings: TrainSettings) -> dict[str, Table]:
     return _test(run, training_set, settings)
 
 
-def _test(run: Path, training_set: Any, settings: TrainSettings) -> dict[str, Table]:
+def _test(run: Path, training_set: TrainingSet, settings: TrainSettings) -> dict[str, Table]:
     detector = Detector(run / BUNDLE_FOLDER)
     tables = {
         name: evaluate(detector, training_set.split(name), title=f"judging {name}")
