@@ -91,6 +91,35 @@ def run(
     return _run(attempt, _by_key(items, key), workers=workers, journal=memory, title=title)
 
 
+def read_journal(path: Path) -> Iterator[list[Row]]:
+    """Yield the rows of each finished item of a journal, one at a time, in the order in which they were finished.
+
+    Raises
+    ------
+    ToolkitError
+        When the file cannot be read, or a line of it is broken.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                entry = _parse(path, number, line)
+                if number > 1:
+                    yield entry["rows"]
+    except OSError as error:
+        raise ToolkitError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _parse(path: Path | None, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        entry = None
+    expected = {"schema_version", "settings"} if number == 1 else {"key", "rows"}
+    if not isinstance(entry, dict) or entry.keys() != expected:
+        raise ToolkitError(f"{path}:{number}: no line of a journal; remove the file to start over")
+    return entry
+
+
 def _by_key(items: Iterable[Item], key: Callable[[Item], str]) -> dict[str, Item]:
     named: dict[str, Item] = {}
     for item in items:
@@ -206,29 +235,23 @@ class _Journal:
 
     def append(self, line: str) -> None:
         """Add one line and hand it to the system, where it survives the end of this process."""
-        if self._file is not None:
+        if self._file is None:
+            return
+        try:
             self._file.write(line.encode() + b"\n")
             self._file.flush()
+        except OSError as error:
+            raise ToolkitError(f"{self.path}: cannot be written: {error.strerror}") from None
 
     def _recall(self, data: bytes) -> int:
         """Take over the finished items; return how many bytes of `data` come before a torn last line."""
         *lines, torn = data.split(b"\n")
         if not lines and not json.dumps(self._header).encode().startswith(torn):
             lines = [torn]  # no header cut short but another file: to be refused below
-        header, *entries = [self._parse(n, line) for n, line in enumerate(lines, 1)] or [self._header]
+        header, *entries = [_parse(self.path, n, line) for n, line in enumerate(lines, 1)] or [self._header]
         if header != self._header:
             raise ToolkitError(
                 f"{self.path}: was begun with other settings; choose another output folder or remove the file"
             )
         self.done = {entry["key"]: entry["rows"] for entry in entries}
         return len(data) - len(torn)
-
-    def _parse(self, number: int, line: bytes) -> dict[str, Any]:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            entry = None
-        expected = {"schema_version", "settings"} if number == 1 else {"key", "rows"}
-        if not isinstance(entry, dict) or entry.keys() != expected:
-            raise ToolkitError(f"{self.path}:{number}: no line of a journal; remove the file to start over")
-        return entry

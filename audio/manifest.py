@@ -1,4 +1,4 @@
-"""What a set of recordings holds: one `Clip` a line in `manifest.jsonl`, or plain folders named by class.
+"""What a set of recordings holds: one `Clip` a line in `manifest.jsonl`, a table, or plain folders named by class.
 
 A line is a JSON object that begins with `schema_version`; the other keys are the fields of `Clip`. Paths are
 relative to the folder of the manifest, so a set can be moved, and never leave it, so a set from a stranger
@@ -7,6 +7,7 @@ cannot make us read other files. Format 1 is a promise: a file of it must always
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,12 @@ from audio.segments import SAMPLE_RATE, Segment
 
 SCHEMA_VERSION = 1
 """Version of the line format that `write_manifest` writes."""
+
+MANIFEST_NAMES = ("manifest.jsonl", "manifest.csv")
+"""What `read_set` looks for in a folder, in this order."""
+
+TABLE_FIELDS = ("path", "label", "speaker", "generator", "language", "split", "source_clip", "codec", "text")
+"""The columns that `read_table` takes; the first two must be there."""
 
 SPLITS = ("train", "dev", "test", "test_unseen")
 """What a clip is for. `test_unseen`: the test speakers, with generators that were held out of training."""
@@ -99,6 +106,55 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Clip]:
         except (ManifestError, SegmentError) as error:
             raise ManifestError(f"{path}:{number}: {error}") from None
     return list(clips.values())
+
+
+def read_table(path: str | os.PathLike[str]) -> list[Clip]:
+    """Read the clips of a CSV whose first line names its columns, in file order.
+
+    Needs the columns `path` and `label` (in any case) and takes the others of `TABLE_FIELDS`; what else there is
+    is passed over. An empty cell means unknown, and so does a split that is not one of `SPLITS`. Clips have no
+    segments and an unknown length.
+
+    Raises
+    ------
+    ManifestError
+        Naming file and line: for a missing file or column, a clip that `Clip` refuses, or a path that occurs
+        twice.
+    """
+    clips: dict[str, Clip] = {}
+    for number, cells in _cells(Path(path)):
+        try:
+            _add(clips, _from_cells(cells))
+        except ManifestError as error:
+            raise ManifestError(f"{path}:{number}: {error}") from None
+    return list(clips.values())
+
+
+def read_set(path: str | os.PathLike[str]) -> tuple[Path, list[Clip]]:
+    """Open a set however it is written down.
+
+    Parameters
+    ----------
+    path
+        A manifest, a table (`.csv`), or a folder: with `manifest.jsonl` or `manifest.csv` in it, or with `real/`,
+        `fake/` and `hybrid/`.
+
+    Returns
+    -------
+    what `resolve` wants beside a clip, the manifest or the folder; and the clips.
+
+    Raises
+    ------
+    ManifestError
+        As `read_manifest`, `read_table` and `scan_folder`.
+    """
+    given = Path(path)
+    if given.is_dir():
+        named = next((given / name for name in MANIFEST_NAMES if (given / name).is_file()), None)
+        if named is None:
+            return given, scan_folder(given)
+        given = named
+    return given, read_table(given) if given.suffix.lower() == ".csv" else read_manifest(given)
 
 
 def write_manifest(path: str | os.PathLike[str], clips: Iterable[Clip]) -> None:
@@ -183,6 +239,32 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise ManifestError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ManifestError(f"{path}: expected text in UTF-8") from None
+
+
+def _cells(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line number from 1, text by column) of the rows of a CSV that are not blank."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file, restkey="", restval="")
+            if missing := [name for name in ("path", "label") if name not in (rows.fieldnames or ())]:
+                received = ", ".join(rows.fieldnames or ()) or "an empty file"
+                raise ManifestError(f"{path}: expected the columns path and label, {missing[0]} is missing: {received}")
+            for row in rows:
+                yield rows.line_num, row
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ManifestError(f"{path}: expected text in UTF-8") from None
+    except csv.Error as error:
+        raise ManifestError(f"{path}: cannot be read as CSV: {error}") from None
+
+
+def _from_cells(cells: Mapping[str, str]) -> Clip:
+    facts = {name: cells[name].strip() for name in TABLE_FIELDS if name in cells}
+    facts |= {"path": cells["path"], "label": facts["label"].lower()}
+    if facts.get("split") not in SPLITS:
+        facts["split"] = ""
+    return Clip(**facts)  # type: ignore[arg-type]
 
 
 def _to_json(clip: Clip) -> bytes:

@@ -219,7 +219,7 @@ _NO_LIMITS = Limits(max_seconds=float("inf"), max_bytes=2**63)
 
 
 @dataclass(frozen=True)
-class _Stream:
+class Stream:
     """Decoded sound of one file: `frames` yields float32 arrays (n, channels) at `rate_hz`."""
 
     rate_hz: int
@@ -229,7 +229,7 @@ class _Stream:
 
 def _pieces(path: Path, limits: Limits) -> Generator[Samples]:
     """Yield the recording as float32 arrays (n,) at 16 kHz, n as it comes."""
-    with _opened(path) as stream:
+    with opened(path) as stream:
         low, high = RATES_HZ
         if not low <= stream.rate_hz <= high:
             raise AudioError(f"{path}: sample rate: expected {low} to {high} Hz, received {stream.rate_hz}")
@@ -238,7 +238,7 @@ def _pieces(path: Path, limits: Limits) -> Generator[Samples]:
         yield from _resampled(mono, stream.rate_hz)
 
 
-def _capped(path: Path, stream: _Stream, limits: Limits) -> Iterator[Samples]:
+def _capped(path: Path, stream: Stream, limits: Limits) -> Iterator[Samples]:
     n_frames = 0
     for piece in stream.frames:
         n_frames += len(piece)
@@ -331,14 +331,23 @@ def _to_int16(path: str | os.PathLike[str], samples: npt.NDArray[Any]) -> npt.ND
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[_Stream]:
+def opened(path: Path) -> Iterator[Stream]:
+    """Open a recording at its own sample rate and with all its channels, unlimited; `read` is for everything else.
+
+    Raises
+    ------
+    AudioError
+        When the file cannot be read, here or while its blocks are taken.
+    EngineError
+        When it needs ffmpeg and there is none.
+    """
     file = _open_soundfile(path)
     if file is None:
         with _ffmpeg(path) as stream:
             yield stream
     else:
         with file:
-            yield _Stream(file.samplerate, file.channels, _from_soundfile(path, file, n_frames=file.frames))
+            yield Stream(file.samplerate, file.channels, _from_soundfile(path, file, n_frames=file.frames))
 
 
 def _open_soundfile(path: Path) -> soundfile.SoundFile | None:
@@ -463,7 +472,7 @@ def _ogg_streams(path: Path) -> int:
 
 
 @contextmanager
-def _ffmpeg(path: Path) -> Iterator[_Stream]:
+def _ffmpeg(path: Path) -> Iterator[Stream]:
     """Decode through an ffmpeg process, to the simplest format that tells rate and channels: Sun AU."""
     command = [find_ffmpeg(), "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
     if path.suffix.lower() in HEADERLESS:
@@ -475,11 +484,11 @@ def _ffmpeg(path: Path) -> Iterator[_Stream]:
         header = process.stdout.read(24)
         if len(header) < 24:
             _finish(path, process, log)
-            yield _Stream(SAMPLE_RATE, 1, iter(()))
+            yield Stream(SAMPLE_RATE, 1, iter(()))
             return
         _, start, _, _, rate_hz, channels = struct.unpack(">4s5I", header)
         process.stdout.read(start - 24)
-        yield _Stream(rate_hz, channels, _from_ffmpeg(path, process, log, channels=channels))
+        yield Stream(rate_hz, channels, _from_ffmpeg(path, process, log, channels=channels))
 
 
 @contextmanager

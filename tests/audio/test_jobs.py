@@ -187,3 +187,28 @@ def test_sigkill_loses_only_what_was_under_way(tmp_path: Path) -> None:
     second = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert second.stdout.strip() == "[0, 1, 2, 3, 4, 5, 6, 7]"
     assert ran(tmp_path / "ran.txt") == [0, 1, 2, 3, 4, 5, 5, 6, 7]
+
+
+def test_a_journal_is_read_row_by_row(tmp_path: Path) -> None:
+    """Catches a reader that takes the header for an item, loses the last one, or a torn line for a whole one."""
+    journal = tmp_path / "journal"
+    rows = list(run(partial(noted, tmp_path / "log"), ITEMS, key=str, journal=journal))
+    assert list(jobs.read_journal(journal)) == rows
+    journal.write_bytes(journal.read_bytes()[:-9])
+    with pytest.raises(ToolkitError, match=f"{len(ITEMS) + 1}: no line of a journal"):
+        list(jobs.read_journal(journal))
+    with pytest.raises(ToolkitError, match="cannot be read"):
+        list(jobs.read_journal(tmp_path / "none"))
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a traceback when the journal has no room left."""
+
+    class Full:
+        def write(self, _: bytes) -> None:
+            raise OSError(28, "No space left on device")
+
+    memory = jobs._Journal(tmp_path / "journal", "")
+    memory._file = Full()  # type: ignore[assignment]
+    with pytest.raises(ToolkitError, match="journal: cannot be written: No space left on device"):
+        memory.append("{}")
