@@ -36,14 +36,11 @@ class GriffinLim:
 
     name = "griffin-lim"
     makes_twins = True
+    languages: tuple[str, ...] = ()
 
     def version(self) -> str:
         """Return the version of librosa and the settings; raise `EngineError` when it is not installed."""
-        try:
-            librosa = metadata.version("librosa")
-        except metadata.PackageNotFoundError:
-            raise EngineError("griffin-lim: librosa is not installed: pip install librosa") from None
-        return f"librosa {librosa}, {FFT_SAMPLES}/{HOP_SAMPLES}, {N_MELS} mels, {ITERATIONS} rounds"
+        return f"{librosa_version(self.name)}, {FFT_SAMPLES}/{HOP_SAMPLES}, {N_MELS} mels, {ITERATIONS} rounds"
 
     def render(
         self, samples: Samples | None, *, text: str = "", language: str = "", rng: np.random.Generator
@@ -63,6 +60,14 @@ class GriffinLim:
             random_state=int(rng.integers(2**31)),
         )
         return fitted(rendered, given.size)
+
+
+def librosa_version(name: str) -> str:
+    """Return the version of librosa; raise `EngineError` in an engine's `name` when it is not installed."""
+    try:
+        return f"librosa {metadata.version('librosa')}"
+    except metadata.PackageNotFoundError:
+        raise EngineError(f"{name}: librosa is not installed: pip install librosa") from None
 
 
 def through_mels(magnitude: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
