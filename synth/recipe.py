@@ -1,57 +1,56 @@
 """Which clips a set has: class, split, speaker, generator and takes of each, before anything is rendered.
 
 No speaker is in two of the splits train, dev and test; `test_unseen` has the test speakers and the generators
-that were held out. From `GENERATORS_TO_SPLIT` generators on, these are divided among the splits as well.
+that were held out. All classes are planned in one way: whatever a hybrid draws, a real clip draws too, down to
+the generator whose twins it does not use, so that no speaker or recording belongs to one class.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import pairwise
-from pathlib import PurePosixPath
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from audio.errors import UsageError
-from audio.labels import LABELS, REAL
+from audio.labels import FAKE, HYBRID, LABELS, REAL
 from audio.manifest import SPLITS, Clip
 from audio.segments import SAMPLE_RATE
-from synth.codecs import fixed_coding
-from synth.engines import ENGINES, engine
-from synth.engines.espeak import sentences
-from synth.takes import GENUINE, RECORDED, SPOKEN, TWIN, Take
+from synth.codecs import Coding
+from synth.engines import ENGINES
+from synth.engines.command import CommandEngine
+from synth.planning import FOREIGN, IN_PLACE, PLAIN, Shape
+from synth.shelf import Fill, Shelf
+from synth.takes import Take
+from synth.treatments import choose_treatment
 
 TRAIN, DEV, TEST, TEST_UNSEEN = SPLITS
 
 SHARES = {TRAIN: 0.76, DEV: 0.08, TEST: 0.08, TEST_UNSEEN: 0.08}
 """Share of the clips in each split. What `test_unseen` does not need, without held-out generators, is trained on."""
 
-CLIP_S = (3.0, 6.0)
-"""Shortest and longest clip, in seconds, drawn uniformly."""
+PLAIN_SHARE = 0.15
+"""Share of real and fake clips that nothing is spliced into; a hybrid is spliced by definition."""
 
-EXCERPT_SAMPLES = 6 * SAMPLE_RATE
-"""Longest excerpt of a recording, 6 s. Longer recordings are cut into equal ones, so that nobody resynthesises
-a minute for the second that is heard."""
+IN_PLACE_SHARE = 0.6
+"""Share of spliced clips whose spans say what was there before, wherever some generator makes twins. The rest
+get other words."""
 
-MIN_EXCERPT_SAMPLES = int(0.3 * SAMPLE_RATE)
-"""Shorter recordings are not used: nothing can be spliced into 0.3 s."""
+SINGLE_SHARE = 0.6
+"""Share of spliced clips whose base is one recording; plain clips have no other, for they must have no join."""
 
-OTHER_WORDS_SAMPLES = SAMPLE_RATE
-"""Length from which a recording may be the one that other words are taken from."""
+REVERSE_SHARE = 0.5
+"""Share of hybrids that are fake speech with genuine spans in it."""
 
-GENERATORS_TO_SPLIT = 6
-"""From so many generators on, train, dev and test have different ones."""
+FAKE_SHARE = (0.02, 0.85)
+"""Share of the speech in a hybrid that is fake: clear of both ends of the label rule in `audio.labels`."""
 
-TWIN_TOLERANCE_SAMPLES = 1_600
-"""A recorded fake of the same name is a twin when its length differs by at most 0.1 s: vocoders pad to their
-hop, whereas another reading of the same text has another length."""
+OTHER_SPEAKER_SHARE = 0.4
+"""Share of clips with other words that take them from another speaker of the same split."""
 
-SPOKEN_TEXTS = 3
-"""Texts that an engine speaks for one clip."""
+TREATED_SHARE = 0.5
+"""Share of spans from the other side that are treated (`synth.treatments`). Spans of the same side always are."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,8 @@ class Recipe:
     Raises
     ------
     UsageError
-        For fewer than one clip, a negative seed, an unknown engine among `engines`, or a generator that is
-        both in use and held out.
+        For fewer than one clip, a negative seed, an unknown engine among `engines`, a generator that is both in
+        use and held out, a range that is none, or fewer than one span.
     """
 
     n_clips: int
@@ -70,31 +69,66 @@ class Recipe:
     engines: tuple[str, ...] = ("world", "griffin-lim")
     held_out: tuple[str, ...] = ("lpc",)
     dev_speakers: tuple[str, ...] = ()
-    """Empty: drawn by the seed, as are the test speakers."""
+    """Empty: as the voices' manifest says, else drawn by the seed, as are the test speakers."""
     test_speakers: tuple[str, ...] = ()
     channel: bool = True
     """False leaves the random channel out, so that clips are exactly what their splice plans say."""
+    commands: tuple[CommandEngine, ...] = ()
+    """Engines of one's own, used like `engines`."""
+    clip_s: tuple[float, float] = (3.0, 8.0)
+    """Shortest and longest clip, in seconds, drawn uniformly."""
+    span_s: tuple[float, float] = (0.1, 5.0)
+    """Shortest and longest span, in seconds, drawn log-uniformly: from a short word to a sentence."""
+    max_spans: int = 6
 
     def __post_init__(self) -> None:
+        for name in ("engines", "held_out", "dev_speakers", "test_speakers", "commands", "clip_s", "span_s"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.n_clips < 1 or self.seed < 0:
             raise UsageError(f"clips and seed: expected at least 1 and 0, received {self.n_clips} and {self.seed}")
         if unknown := [name for name in self.engines if name not in ENGINES]:
             raise UsageError(f"engines: expected some of {', '.join(ENGINES)}, received {', '.join(unknown)}")
-        if both := sorted(set(self.engines) & set(self.held_out)):
+        if both := sorted({*self.engines, *self.command_names} & set(self.held_out)):
             raise UsageError(f"held out: expected no generator that is also trained on, received {', '.join(both)}")
         if both := sorted(set(self.dev_speakers) & set(self.test_speakers)):
             raise UsageError(f"speakers: expected none in both dev and test, received {', '.join(both)}")
+        self._check_lengths()
+
+    def _check_lengths(self) -> None:
+        for name, least in (("clip_s", 1.0), ("span_s", 0.05)):
+            low, high = getattr(self, name)
+            if not least <= low <= high:
+                raise UsageError(f"{name}: expected {least:g} <= shortest <= longest, received {low:g} and {high:g}")
+        if self.max_spans < 1:
+            raise UsageError(f"spans in a clip: expected at least 1, received {self.max_spans}")
+
+    @property
+    def command_names(self) -> tuple[str, ...]:
+        """Names of the engines of one's own."""
+        return tuple(command.name for command in self.commands)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the recipe as what JSON can hold."""
+        """Return the recipe as what JSON can hold; `from_json` turns it back."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> Recipe:
+        """Rebuild a recipe; raise `UsageError` when `facts` is none."""
+        if unknown := sorted(facts.keys() - {entry.name for entry in fields(cls)}):
+            raise UsageError(f"recipe: unknown entry {', '.join(unknown)}")
+        try:
+            commands = (CommandEngine(c["name"], tuple(c["arguments"])) for c in facts.get("commands", ()))
+            return cls(**{**facts, "commands": tuple(commands)})
+        except (TypeError, KeyError, ValueError) as error:
+            raise UsageError(f"recipe: {error}") from None
 
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """One clip to make. `genuine` and `fake` are its takes, the last of each kept for other words.
+    """One clip to make.
 
-    `twins`: fake take i copies genuine take i. A side that the class does not need may be empty.
+    `base`: the takes that it is laid out from. `twins`: as many, with the same words, for `IN_PLACE`; `others`:
+    what other words come from, for `FOREIGN`. `base_fake` and `span_fake` say which of them are fake.
     """
 
     index: int
@@ -102,10 +136,12 @@ class ClipPlan:
     split: str
     speaker: str
     generator: str
-    n_samples: int
-    genuine: tuple[Take, ...] = field(repr=False)
-    fake: tuple[Take, ...] = field(repr=False)
-    twins: bool
+    shape: Shape
+    base_fake: bool
+    span_fake: bool
+    base: tuple[Take, ...] = field(repr=False)
+    twins: tuple[Take, ...] = field(repr=False)
+    others: tuple[Take, ...] = field(repr=False)
 
     @property
     def path(self) -> str:
@@ -113,13 +149,20 @@ class ClipPlan:
         return f"{self.label}/{self.index:06d}.wav"
 
     @property
+    def takes(self) -> tuple[Take, ...]:
+        """All takes, numbered as the sources of the splice plan."""
+        return (*self.base, *self.twins, *self.others)
+
+    @property
     def language(self) -> str:
         """The language of its takes, or "" where they have several."""
-        languages = {take.language for take in (*self.genuine, *self.fake)}
+        languages = {take.language for take in self.takes}
         return languages.pop() if len(languages) == 1 else ""
 
 
-def plan_set(recipe: Recipe, voices: Sequence[Clip], *, fakes: Sequence[Clip] = ()) -> list[ClipPlan]:
+def plan_set(
+    recipe: Recipe, voices: Sequence[Clip], *, fakes: Sequence[Clip] = (), codings: Sequence[Coding] = ()
+) -> list[ClipPlan]:
     """Plan every clip of a set.
 
     Parameters
@@ -131,6 +174,8 @@ def plan_set(recipe: Recipe, voices: Sequence[Clip], *, fakes: Sequence[Clip] = 
     fakes
         Fake recordings with generator and length (`fakes_from_folder`); their generators join the engines,
         unless held out.
+    codings
+        What treatments may code with; without any they leave codecs out.
 
     Returns
     -------
@@ -140,11 +185,11 @@ def plan_set(recipe: Recipe, voices: Sequence[Clip], *, fakes: Sequence[Clip] = 
     Raises
     ------
     UsageError
-        For an unknown speaker or generator, fewer than three speakers, or no generator.
+        For an unknown speaker or generator, too few speakers, or no generator.
     """
-    shelf = _Shelf(recipe, voices, fakes)
+    planner = Planner(recipe, Shelf(recipe, voices, fakes), tuple(codings))
     places = [(split, k) for split, n in split_sizes(recipe).items() for k in range(n)]
-    return [shelf.plan(index, split=split, place=place) for index, (split, place) in enumerate(places)]
+    return [planner.plan(index, split=split, place=place) for index, (split, place) in enumerate(places)]
 
 
 def split_sizes(recipe: Recipe) -> dict[str, int]:
@@ -155,199 +200,72 @@ def split_sizes(recipe: Recipe) -> dict[str, int]:
     return {TRAIN: max(recipe.n_clips - sum(sizes.values()), 0), **sizes}
 
 
-def split_speakers(recipe: Recipe, speakers: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Divide speakers among the splits: as the recipe names them, else as its seed draws them.
+@dataclass(frozen=True)
+class Planner:
+    """Plans clip after clip from one shelf."""
 
-    Raises
-    ------
-    UsageError
-        When a named speaker does not exist, or too few are left for a split.
-    """
-    known = sorted(set(speakers))
-    if unknown := sorted({*recipe.dev_speakers, *recipe.test_speakers} - set(known)):
-        raise UsageError(f"speakers: expected some of {', '.join(known)}, received {', '.join(unknown)}")
-    if len(known) < 3:
-        raise UsageError(f"speakers: expected at least 3, one each for train, dev and test, received {len(known)}")
-    free = [name for name in known if name not in (*recipe.dev_speakers, *recipe.test_speakers)]
-    shuffled = iter(np.random.default_rng((recipe.seed, len(known))).permutation(free).tolist())
-    named = {DEV: recipe.dev_speakers, TEST: recipe.test_speakers}
-    drawn = {
-        split: names or tuple(next(shuffled) for _ in range(max(1, int(SHARES[split] * len(known)))))
-        for split, names in named.items()
-        if names or free
-    }
-    split = {TRAIN: tuple(sorted(shuffled)), **drawn, TEST_UNSEEN: drawn.get(TEST, ())}
-    if empty := [name for name in (TRAIN, DEV, TEST) if not split.get(name)]:
-        raise UsageError(f"speakers: none left for {', '.join(empty)}: name fewer for the others")
-    return split
-
-
-def split_generators(recipe: Recipe, generators: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Say which generators each split uses; raise `UsageError` when there are none."""
-    if not generators:
-        raise UsageError("generators: expected at least one engine or folder of fakes, received none")
-    every = dict.fromkeys((TRAIN, DEV, TEST), tuple(generators))
-    if len(generators) >= GENERATORS_TO_SPLIT:
-        shuffled = np.random.default_rng((recipe.seed, len(generators))).permutation(list(generators)).tolist()
-        n_held = len(generators) // GENERATORS_TO_SPLIT
-        dev, test, train = shuffled[:n_held], shuffled[n_held : 2 * n_held], shuffled[2 * n_held :]
-        every = {TRAIN: tuple(sorted(train)), DEV: tuple(sorted(dev)), TEST: tuple(sorted(test))}
-    return {**every, TEST_UNSEEN: recipe.held_out}
-
-
-class _Shelf:
-    """Everything that plans draw from, sorted by split, speaker and generator."""
-
-    def __init__(self, recipe: Recipe, voices: Sequence[Clip], fakes: Sequence[Clip]) -> None:
-        recorded = sorted({clip.generator for clip in fakes})
-        known = [*ENGINES, *recorded]
-        if unknown := [name for name in recipe.held_out if name not in known]:
-            raise UsageError(f"held out: expected some of {', '.join(known)}, received {', '.join(unknown)}")
-        in_use = [*recipe.engines, *(name for name in recorded if name not in recipe.held_out)]
-        self.recipe = recipe
-        self.speakers = split_speakers(recipe, (clip.speaker for clip in voices))
-        self.generators = split_generators(recipe, in_use)
-        self.genuine = _by_speaker(voices)
-        self.recorded = _RecordedFakes(recipe, voices, fakes)
+    recipe: Recipe
+    shelf: Shelf
+    codings: tuple[Coding, ...]
 
     def plan(self, index: int, *, split: str, place: int) -> ClipPlan:
         """Plan clip `index`, number `place` of its split; classes and generators take turns."""
         rng = np.random.default_rng((self.recipe.seed, index))
         label = LABELS[place % len(LABELS)]
-        speaker = str(rng.choice(self.speakers[split]))
-        n_samples = int(rng.uniform(*CLIP_S) * SAMPLE_RATE)
-        generators = self.generators[split]
-        generator = "" if label == REAL else generators[place // len(LABELS) % len(generators)]
-        excerpts = self.genuine[speaker]
-        genuine, fake, twins = self._takes(rng, excerpts, split=split, generator=generator, n_samples=n_samples)
-        return ClipPlan(index, label, split, speaker, generator, n_samples, genuine, fake, twins)
+        kind, generator = self._draw_kind(rng, label, (split, place // len(LABELS)))
+        reverse = bool(rng.random() < REVERSE_SHARE)
+        base_fake = label == FAKE or (label == HYBRID and reverse)
+        span_fake = label == FAKE or (label == HYBRID and not reverse)
+        speaker = self.shelf.draw_speaker(rng, split, generator)
+        n_samples = self._draw_length(rng, self.shelf.longest(split, (speaker, generator)))
+        fill = Fill(n_samples, single=bool(rng.random() < SINGLE_SHARE) or kind == PLAIN)
+        bases = self.shelf.draw_bases(rng, split, (speaker, generator), fill=fill)
+        twins: tuple[Take, ...] = ()
+        others: tuple[Take, ...] = ()
+        if kind == IN_PLACE:
+            twins = self._treated(rng, bases[span_fake], always=base_fake == span_fake)
+        if kind == FOREIGN:
+            words = self._draw_words(rng, split, (speaker, generator), like=bases[0])
+            others = self._treated(rng, (words[span_fake],), always=False)
+        shape = self._shape(n_samples, kind, reverse=reverse)
+        named, base = "" if label == REAL else generator, bases[base_fake]
+        return ClipPlan(index, label, split, speaker, named, shape, base_fake, span_fake, base, twins, others)
 
-    def _takes(
-        self, rng: np.random.Generator, excerpts: Sequence[Take], *, split: str, generator: str, n_samples: int
-    ) -> tuple[tuple[Take, ...], tuple[Take, ...], bool]:
-        """Draw genuine and fake takes; True with them when they are twins."""
-        if not generator:
-            return _draw_takes(rng, excerpts, n_samples), (), False
-        if generator in ENGINES and engine(generator).makes_twins:
-            genuine = _draw_takes(rng, excerpts, n_samples)
-            return genuine, tuple(_twin(take, generator) for take in genuine), True
-        if generator in ENGINES:
-            genuine = _draw_takes(rng, excerpts, n_samples)
-            return genuine, _spoken(rng, generator, like=genuine[0]), False
-        if twins := self.recorded.twins_of(excerpts, generator):
-            genuine = _draw_takes(rng, list(twins), n_samples)
-            return genuine, tuple(twins[take] for take in genuine), True
-        genuine = _draw_takes(rng, excerpts, n_samples)
-        fakes = self.recorded.without_twin(split, generator, codec=genuine[0].codec)
-        return genuine, _draw_takes(rng, fakes, n_samples), False
+    def _draw_kind(self, rng: np.random.Generator, label: str, turn: tuple[str, int]) -> tuple[str, str]:
+        """Draw the kind of splice, and take the generator whose turn it is in this split.
 
-
-class _RecordedFakes:
-    """Fake recordings from a folder: twins by the genuine recording they copy, the others by split."""
-
-    def __init__(self, recipe: Recipe, voices: Sequence[Clip], fakes: Sequence[Clip]) -> None:
-        self.twins: dict[tuple[str, str], Clip] = {}
-        self.others: dict[str, list[Clip]] = defaultdict(list)
-        self.seed = recipe.seed
-        sources = _unique_names(voices)
-        for fake in fakes:
-            source = sources.get(fake.source_clip) or sources.get(PurePosixPath(fake.path).name)
-            if source and abs(source.n_samples - fake.n_samples) <= TWIN_TOLERANCE_SAMPLES:
-                self.twins[fake.generator, source.path] = fake
-            else:
-                self.others[fake.generator].append(fake)
-
-    def twins_of(self, excerpts: Iterable[Take], generator: str) -> dict[Take, Take]:
-        """Return genuine excerpts that have a twin by `generator`, each with that twin."""
-        found = {}
-        for take in excerpts:
-            if fake := self.twins.get((generator, take.path)):
-                found[take] = _recorded(fake, take.onset, take.offset, codec=take.codec)
-        return found
-
-    def without_twin(self, split: str, generator: str, *, codec: str) -> list[Take]:
-        """Return the excerpts of a generator's recordings that fall to a split; two splits share none.
-
-        Raises `UsageError` when there is none.
+        Plain clips have the generators, and so the voices and lengths, of those that are spliced.
         """
-        clips = self.others[generator]
-        order = np.random.default_rng((self.seed, len(clips))).permutation(len(clips))
-        n_dev, n_test = (max(1, int(SHARES[name] * len(clips))) for name in (DEV, TEST))
-        parts = {DEV: order[:n_dev], TEST: order[n_dev : n_dev + n_test], TRAIN: order[n_dev + n_test :]}
-        chosen = order if split == TEST_UNSEEN else parts[split]
-        takes = [_recorded(clips[i], *bounds, codec=codec) for i in chosen for bounds in _excerpts(clips[i].n_samples)]
-        if not takes:
-            raise UsageError(f"{generator}: expected recordings for {split}, received {len(clips)} for all splits")
-        return takes
+        split, number = turn
+        kind = IN_PLACE if rng.random() < IN_PLACE_SHARE else FOREIGN
+        plain = rng.random() < PLAIN_SHARE and label != HYBRID
+        generators = self.shelf.generators_for(split, twins=kind == IN_PLACE)
+        if kind == IN_PLACE and not generators:
+            kind, generators = FOREIGN, self.shelf.generators_for(split, twins=False)
+        return PLAIN if plain else kind, generators[number % len(generators)]
 
+    def _draw_words(
+        self, rng: np.random.Generator, split: str, who: tuple[str, str], *, like: Sequence[Take]
+    ) -> tuple[Take, Take]:
+        """Draw other words, of the same speaker or of another, as a genuine take and as a fake one."""
+        speaker, generator = who
+        if rng.random() < OTHER_SPEAKER_SHARE:
+            speaker = self.shelf.draw_speaker(rng, split, generator)
+        return self.shelf.draw_other_words(rng, split, (speaker, generator), like=like)
 
-def _unique_names(voices: Iterable[Clip]) -> dict[str, Clip]:
-    """Map paths, file names and names without suffix to recordings, leaving out names that several have."""
-    found: dict[str, list[Clip]] = defaultdict(list)
-    for clip in voices:
-        path = PurePosixPath(clip.path)
-        for name in {clip.path, path.name, path.stem}:
-            found[name].append(clip)
-    return {name: clips[0] for name, clips in found.items() if len(clips) == 1}
+    def _draw_length(self, rng: np.random.Generator, longest: int) -> int:
+        """Draw the length of a clip, no longer than what one recording allows: else long clips had always joins."""
+        return min(round(float(rng.uniform(*self.recipe.clip_s)) * SAMPLE_RATE), longest)
 
+    def _shape(self, n_samples: int, kind: str, *, reverse: bool) -> Shape:
+        """Say what the clip should look like; `reverse` is drawn for every class, and bounds its spans alike."""
+        low, high = FAKE_SHARE
+        share = (1.0 - high, 1.0 - low) if reverse else (low, high)
+        shortest, longest = (round(length_s * SAMPLE_RATE) for length_s in self.recipe.span_s)
+        return Shape(n_samples, kind, (shortest, longest), self.recipe.max_spans, share)
 
-def _by_speaker(voices: Iterable[Clip]) -> Mapping[str, list[Take]]:
-    """Cut every recording into excerpts, sorted by speaker; refuse a codec that fakes could not pass."""
-    found: dict[str, list[Take]] = defaultdict(list)
-    for clip in voices:
-        if clip.codec:
-            fixed_coding(clip.codec)
-        for onset, offset in _excerpts(clip.n_samples):
-            take = Take(GENUINE, clip.path, onset, offset, language=clip.language, codec=clip.codec)
-            found[clip.speaker].append(take)
-    return found
-
-
-def _excerpts(n_samples: int) -> list[tuple[int, int]]:
-    """Cut `[0, n_samples)` into equal parts of at most `EXCERPT_SAMPLES`; none when it is too short."""
-    if n_samples < MIN_EXCERPT_SAMPLES:
-        return []
-    n_parts = -(-n_samples // EXCERPT_SAMPLES)
-    edges = [n_samples * i // n_parts for i in range(n_parts + 1)]
-    return list(pairwise(edges))
-
-
-def _draw_takes(rng: np.random.Generator, excerpts: Sequence[Take], n_samples: int) -> tuple[Take, ...]:
-    """Draw takes that fill `n_samples`, and one more for other words, each in proportion to its length.
-
-    Takes differ as long as there are enough. Raises `UsageError` when there is nothing to draw from.
-    """
-    if not excerpts:
-        raise UsageError("recordings: expected some of at least 0.3 s for every speaker, received none")
-    lengths = np.array([take.n_samples for take in excerpts], dtype=np.float64)
-    drawn: list[Take] = []
-    while sum(take.n_samples for take in drawn) < n_samples:
-        drawn.append(_draw(rng, excerpts, weights=lengths, drawn=drawn))
-    long_enough = np.where(lengths >= OTHER_WORDS_SAMPLES, lengths, 0.0)
-    weights = long_enough if long_enough.any() else lengths
-    return (*drawn, _draw(rng, excerpts, weights=weights, drawn=drawn))
-
-
-def _draw(
-    rng: np.random.Generator, excerpts: Sequence[Take], *, weights: npt.NDArray[np.float64], drawn: Sequence[Take]
-) -> Take:
-    fresh = np.where([take in drawn for take in excerpts], 0.0, weights)
-    chances = fresh if fresh.any() else weights
-    return excerpts[int(rng.choice(chances.size, p=chances / chances.sum()))]
-
-
-def _twin(take: Take, generator: str) -> Take:
-    return Take(TWIN, take.path, take.onset, take.offset, generator, language=take.language, codec=take.codec)
-
-
-def _recorded(fake: Clip, onset: int, offset: int, *, codec: str) -> Take:
-    """Name an excerpt of a fake recording; one that has a codec in its past already passes no other."""
-    past = "" if fake.codec else codec
-    return Take(RECORDED, fake.path, onset, offset, fake.generator, language=fake.language, codec=past)
-
-
-def _spoken(rng: np.random.Generator, generator: str, *, like: Take) -> tuple[Take, ...]:
-    texts = rng.choice(sentences(like.language), SPOKEN_TEXTS, replace=False).tolist()
-    return tuple(
-        Take(SPOKEN, generator=generator, text=text, language=like.language, codec=like.codec) for text in texts
-    )
+    def _treated(self, rng: np.random.Generator, takes: Sequence[Take], *, always: bool) -> tuple[Take, ...]:
+        """Give takes that spans are cut from one treatment, or none."""
+        if not always and rng.random() >= TREATED_SHARE:
+            return tuple(takes)
+        return tuple(take.treated(choose_treatment(rng, self.codings)) for take in takes)

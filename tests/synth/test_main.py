@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,10 @@ from audio.reading import write_wav
 from synth.__main__ import main
 from synth.cache import Cache, content_key
 
-HEAVY = ("librosa", "pyworld", "scipy", "pydub", "pyloudnorm", "tensorflow", "numba")
+HEAVY = (
+    *("librosa", "pyworld", "scipy", "pydub", "pyloudnorm", "noisereduce", "pyroomacoustics"),
+    *("sklearn", "matplotlib", "jinja2", "tensorflow"),
+)
 
 
 def build_arguments(tmp_path: Path, real: Path, *more: str) -> list[str]:
@@ -31,6 +35,10 @@ def test_builds_a_set(voices_dir: Path, tmp_path: Path) -> None:
         (["--real", "nowhere"], 1, "nowhere: expected a folder of recordings"),
         (["--test-speakers", "zoe"], 2, "received zoe"),
         (["--clips", "0"], 2, "clips and seed"),
+        (["--span-s", "3", "1"], 2, "span_s: expected"),
+        (["--engine-command", "mytts --text {text}"], 2, "{wav}"),
+        (["--noise", "nowhere"], 2, "nowhere"),
+        (["--recipe", "none.toml"], 2, "none.toml: cannot be read"),
         (["-j", "0"], 2, "workers: expected at least 1"),
     ],
 )
@@ -41,6 +49,25 @@ def test_mistakes_are_one_line(
     said = capsys.readouterr().err
     assert line in said
     assert said.count("\n") == 1
+
+
+def test_a_recipe_file_gives_what_the_command_line_does_not(voices_dir: Path, tmp_path: Path) -> None:
+    """Catches a file that wins over the command line, or is not read."""
+    (tmp_path / "recipe.toml").write_text('clips = 99\nengines = ["world"]\nseed = 8\nclip_s = [2.0, 3.0]\n')
+    assert main(build_arguments(tmp_path, voices_dir, "--recipe", str(tmp_path / "recipe.toml"))) == 0
+    recipe = json.loads((tmp_path / "set" / "build.json").read_text())["recipe"]
+    assert (recipe["n_clips"], recipe["engines"], recipe["seed"], recipe["clip_s"]) == (6, ["lpc"], 8, [2.0, 3.0])
+
+
+def test_verifies_a_set(voices_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(build_arguments(tmp_path, voices_dir))
+    same = ["verify", str(tmp_path / "set"), "--real", str(voices_dir), "--cache", str(tmp_path / "cache"), "-j", "1"]
+    assert main(same) == 0
+    assert capsys.readouterr().out == ""
+    path = next((tmp_path / "set").glob("real/*.wav"))
+    write_wav(path, np.zeros(16_000, dtype=np.int16))
+    assert main(same) == 1
+    assert f"real/{path.name}: its samples differ" in capsys.readouterr().out
 
 
 def test_missing_clips_are_told_by_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,26 +1,21 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from audio.errors import EngineError, UsageError
-from audio.labels import FAKE, HYBRID, REAL
+from audio.labels import FAKE, HYBRID, LABELS, REAL
 from audio.manifest import Clip
-from synth.recipe import (
-    DEV,
-    EXCERPT_SAMPLES,
-    TEST,
-    TEST_UNSEEN,
-    TRAIN,
-    Recipe,
-    plan_set,
-    split_generators,
-    split_sizes,
-    split_speakers,
-)
-from synth.takes import GENUINE, RECORDED, SPOKEN, TWIN
+from synth.codecs import Coding
+from synth.engines.command import CommandEngine
+from synth.planning import FOREIGN, IN_PLACE, KINDS, PLAIN
+from synth.recipe import DEV, TEST, TEST_UNSEEN, TRAIN, ClipPlan, Recipe, plan_set, split_sizes
+from synth.shelf import EXCERPT_SAMPLES, SPARE, Shelf, divide_voices, split_generators, split_speakers
+from synth.takes import GENUINE, RECORDED, SPOKEN, TWIN, Take
 
 SPEAKERS = ("ada", "ben", "cleo", "dan")
 VOICES = [
@@ -28,6 +23,7 @@ VOICES = [
     for speaker in SPEAKERS
     for k in range(20)
 ]
+LONGEST = 8_000 + 9_000 * 19
 RECIPE = Recipe(240, 5, dev_speakers=("ben",), test_speakers=("cleo",))
 
 
@@ -36,6 +32,14 @@ def fakes(generator: str, *, count: int = 20, n_samples: int = 20_000, source: s
         Clip(f"{generator}/{k}.wav", FAKE, n_samples=n_samples, generator=generator, source_clip=source.format(k))
         for k in range(count)
     ]
+
+
+def fake_takes(plan: ClipPlan) -> list[Take]:
+    return [take for take in plan.takes if take.kind != GENUINE]
+
+
+def untreated(takes: tuple[Take, ...]) -> list[Take]:
+    return [take.untreated for take in takes]
 
 
 def test_classes_and_splits_have_their_shares() -> None:
@@ -59,8 +63,8 @@ def test_no_speaker_and_no_recording_in_two_splits() -> None:
     voices: dict[str, set[str]] = {}
     for plan in plan_set(replace(RECIPE, dev_speakers=(), test_speakers=()), VOICES):
         part = TEST if plan.split == TEST_UNSEEN else plan.split
-        heard.setdefault(part, set()).update(take.path for take in (*plan.genuine, *plan.fake))
-        voices.setdefault(part, set()).add(plan.speaker)
+        heard.setdefault(part, set()).update(take.path for take in plan.takes)
+        voices.setdefault(part, set()).update({plan.speaker, *(take.speaker for take in plan.takes)})
     for group in (heard, voices):
         assert not group[TRAIN] & group[DEV]
         assert not group[TRAIN] & group[TEST]
@@ -83,22 +87,102 @@ def test_many_generators_are_divided() -> None:
     assert split_generators(RECIPE, names[:5])[DEV] == tuple(names[:5])
 
 
+def test_sides_are_what_the_class_says() -> None:
+    """Catches a real clip with a fake take, a fake one with a genuine take, a hybrid without either."""
+    directions = Counter()
+    for plan in plan_set(RECIPE, VOICES):
+        base = {take.kind == GENUINE for take in plan.base}
+        spans = {take.kind == GENUINE for take in (*plan.twins, *plan.others)}
+        assert base == {not plan.base_fake}
+        assert spans <= {not plan.span_fake}
+        expected = {REAL: {(False, False)}, FAKE: {(True, True)}, HYBRID: {(False, True), (True, False)}}
+        assert (plan.base_fake, plan.span_fake) in expected[plan.label]
+        directions[plan.base_fake, plan.span_fake] += plan.label == HYBRID
+    assert min(directions[False, True], directions[True, False]) > 25
+
+
 def test_twins_copy_the_same_excerpts() -> None:
     for plan in plan_set(RECIPE, VOICES):
-        assert all(take.kind == GENUINE for take in plan.genuine)
-        assert plan.twins == (plan.label != REAL)
-        if plan.twins:
-            pairs = zip(plan.genuine, plan.fake, strict=True)
-            assert all(replace(g, kind=TWIN, generator=plan.generator) == f for g, f in pairs)
+        assert bool(plan.twins) == (plan.shape.kind == IN_PLACE)
+        assert bool(plan.others) == (plan.shape.kind == FOREIGN)
+        for base, twin in zip(plan.base, plan.twins, strict=bool(plan.twins)):
+            assert (base.path, base.onset, base.offset) == (twin.path, twin.onset, twin.offset)
+            assert {base.kind, twin.kind} <= {GENUINE, TWIN}
+            assert (base.kind == twin.kind) == (plan.label != HYBRID)
 
 
-def test_takes_fill_the_clip_and_leave_one_for_other_words() -> None:
+def test_at_least_half_of_hybrids_are_in_place_and_shapes_are_shared() -> None:
+    """Catches a kind of splice that tells the class; plain clips are the one exception, and no hybrid is plain."""
+    plans = plan_set(replace(RECIPE, n_clips=1_800), VOICES)
+    kinds = {label: Counter(p.shape.kind for p in plans if p.label == label) for label in LABELS}
+    assert kinds[HYBRID][IN_PLACE] >= 0.5 * kinds[HYBRID].total()
+    assert kinds[HYBRID][PLAIN] == 0
+    for label in LABELS:
+        in_place, foreign = kinds[label][IN_PLACE], kinds[label][FOREIGN]
+        assert in_place / (in_place + foreign) == pytest.approx(0.6, abs=0.06)
+    for label in LABELS:
+        group = [p for p in plans if p.label == label]
+        assert np.mean([p.shape.n_samples for p in group]) == pytest.approx(87_000, rel=0.03)
+        assert np.mean([p.shape.speech_share[0] < 0.1 for p in group]) == pytest.approx(0.5, abs=0.06)
+
+
+def test_spans_of_the_same_side_are_always_treated() -> None:
+    """Catches decoys that are the recording itself, and treatments that tell the class."""
+    plans = plan_set(replace(RECIPE, n_clips=900), VOICES, codings=[Coding("mp3", 64)])
+    shares = {}
+    for label in LABELS:
+        twins = [p.twins[0].treatment for p in plans if p.label == label and p.twins]
+        others = [p.others[0].treatment for p in plans if p.label == label and p.others]
+        shares[label] = np.mean([treatment is not None for treatment in others])
+        treated = np.mean([treatment is not None for treatment in twins])
+        assert treated == (1.0 if label != HYBRID else pytest.approx(0.5, abs=0.12))
+    assert shares == pytest.approx(dict.fromkeys(LABELS, 0.5), abs=0.15)
+    assert all(take.treatment is None for plan in plans for take in plan.base)
+
+
+def test_other_words_come_from_the_same_and_from_other_speakers() -> None:
+    """Catches splices that are always the same person, or always a stranger."""
+    voices = [replace(clip, speaker=f"{clip.speaker}{k % 2}") for k, clip in enumerate(VOICES)]
+    recipe = replace(RECIPE, n_clips=600, dev_speakers=("ben0", "ben1"), test_speakers=("cleo0", "cleo1"))
+    same = {True: 0, False: 0}
+    for plan in plan_set(recipe, voices):
+        for take in plan.others:
+            same[take.speaker == plan.speaker] += 1
+    assert min(same.values()) > 30
+
+
+def test_takes_fill_the_clip_and_something_to_spare() -> None:
     for plan in plan_set(RECIPE, VOICES):
-        lengths = [take.n_samples for take in plan.genuine]
-        assert sum(lengths[:-2]) < plan.n_samples <= sum(lengths[:-1])
-        assert 48_000 <= plan.n_samples < 96_000
+        lengths = [take.n_samples for take in plan.base]
+        assert sum(lengths[:-1]) < SPARE * plan.shape.n_samples <= sum(lengths) + 1
+        assert 48_000 <= plan.shape.n_samples <= LONGEST / SPARE
         assert max(lengths) <= EXCERPT_SAMPLES
-        assert len(set(plan.genuine)) == len(plan.genuine)
+        assert len(set(plan.base)) == len(plan.base)
+        assert len(plan.base) == 1 or plan.shape.kind != PLAIN
+
+
+def test_lengths_do_not_tell_plain_clips_from_spliced_ones() -> None:
+    """Catches long clips that always have joins, because one recording is too short for them."""
+    plans = plan_set(replace(RECIPE, n_clips=1_800), VOICES, fakes=fakes("tts", n_samples=70_000))
+    for label in (REAL, FAKE):
+        group = [plan for plan in plans if plan.label == label]
+        lengths = {kind: [p.shape.n_samples for p in group if p.shape.kind == kind] for kind in KINDS}
+        assert np.mean(lengths[PLAIN]) == pytest.approx(np.mean(lengths[IN_PLACE] + lengths[FOREIGN]), rel=0.06)
+    singles = [len(plan.base) == 1 for plan in plans if plan.shape.kind != PLAIN and plan.generator != "tts"]
+    assert 0.5 < np.mean(singles) < 0.95
+
+
+def test_real_clips_hear_what_the_others_hear() -> None:
+    """Catches speakers that only fakes have: a generator that copies one voice only must not give it away."""
+    copied = [
+        Clip(f"hifi/{voice.path}", FAKE, n_samples=voice.n_samples, generator="hifi", source_clip=voice.path)
+        for voice in VOICES
+        if int(voice.path.split("/")[1].split(".")[0]) % 2
+    ]
+    plans = plan_set(replace(RECIPE, engines=(), held_out=()), VOICES, fakes=copied)
+    for label in LABELS:
+        paths = {take.path.removeprefix("hifi/") for p in plans if p.label == label for take in p.base}
+        assert all(int(path.split("/")[1].split(".")[0]) % 2 for path in paths)
 
 
 def test_plans_depend_on_seed_and_index_alone() -> None:
@@ -118,17 +202,20 @@ def test_recorded_twins_need_nearly_equal_lengths() -> None:
     ]
     recipe = replace(RECIPE, engines=(), held_out=())
     plans = [plan for plan in plan_set(recipe, VOICES, fakes=twins) if plan.label == HYBRID]
-    assert all(plan.twins and plan.fake[0].kind == RECORDED for plan in plans)
-    assert all(f.path == f"hifi/{g.path}" for plan in plans for g, f in zip(plan.genuine, plan.fake, strict=True))
+    pairs = [pair for plan in plans for pair in zip(plan.base, plan.twins, strict=bool(plan.twins))]
+    assert pairs
+    for base, twin in pairs:
+        genuine, fake = (base, twin) if base.kind == GENUINE else (twin, base)
+        assert (fake.kind, fake.path) == (RECORDED, f"hifi/{genuine.path}")
     readings = [replace(twin, n_samples=twin.n_samples + 5_000) for twin in twins]
-    assert not any(plan.twins for plan in plan_set(recipe, VOICES, fakes=readings))
+    assert not any(plan.twins for plan in plan_set(recipe, VOICES, fakes=readings) if plan.label == HYBRID)
 
 
 def test_fakes_without_twins_are_divided_among_the_splits() -> None:
     recipe = replace(RECIPE, engines=(), held_out=())
     heard: dict[str, set[str]] = {}
     for plan in plan_set(recipe, VOICES, fakes=fakes("tts")):
-        heard.setdefault(plan.split, set()).update(take.path for take in plan.fake)
+        heard.setdefault(plan.split, set()).update(take.path for take in fake_takes(plan))
     assert not heard[TRAIN] & heard[DEV]
     assert not heard[TRAIN] & heard[TEST]
     assert not heard[DEV] & heard[TEST]
@@ -138,14 +225,18 @@ def test_codec_past_is_asked_of_fakes_that_have_none() -> None:
     recipe = replace(RECIPE, engines=(), held_out=())
     bare, coded = fakes("tts"), [replace(clip, codec="mp3") for clip in fakes("tts")]
     for given, expected in ((bare, {"g722"}), (coded, {""})):
-        takes = [take for plan in plan_set(recipe, VOICES, fakes=given) for take in plan.fake]
+        takes = [take for plan in plan_set(recipe, VOICES, fakes=given) for take in fake_takes(plan)]
         assert {take.codec for take in takes} == expected
 
 
 def test_spoken_fakes_have_texts_in_the_language() -> None:
     plans = [p for p in plan_set(replace(RECIPE, engines=("espeak",), held_out=()), VOICES) if p.label == FAKE]
-    assert all(take.kind == SPOKEN and take.language == "en" and take.text for plan in plans for take in plan.fake)
-    assert not any(plan.twins for plan in plans)
+    takes = [take for plan in plans for take in plan.takes]
+    assert all(take.kind == SPOKEN and take.language == "en" and take.text for take in takes)
+    french = [replace(clip, language="fr") for clip in VOICES]
+    for name, language in (("espeak", "fr"), ("flite", "en")):
+        plans = plan_set(replace(RECIPE, engines=(name,), held_out=()), french)
+        assert {take.language for plan in plans for take in fake_takes(plan)} == {language}
 
 
 def test_speakers_are_drawn_when_they_are_not_named() -> None:
@@ -168,6 +259,9 @@ def test_speakers_are_drawn_when_they_are_not_named() -> None:
         ({"dev_speakers": ("zoe",)}, "speakers: expected some of ada, ben, cleo, dan, received zoe"),
         ({"dev_speakers": ("ada", "ben", "dan")}, "speakers: none left for train"),
         ({"engines": (), "held_out": ()}, "generators: expected at least one"),
+        ({"clip_s": (5.0, 3.0)}, "clip_s: expected 1 <= shortest <= longest, received 5 and 3"),
+        ({"span_s": (0.01, 3.0)}, "span_s: expected 0.05 <= shortest"),
+        ({"max_spans": 0}, "spans in a clip: expected at least 1"),
     ],
 )
 def test_recipes_that_cannot_be_made(changes: dict[str, object], line: str) -> None:
@@ -181,5 +275,55 @@ def test_too_few_speakers() -> None:
 
 
 def test_unknown_codec_past() -> None:
-    with pytest.raises(EngineError, match=r"codec: expected one of .* received 'gsm'"):
-        plan_set(RECIPE, [replace(clip, codec="gsm") for clip in VOICES])
+    with pytest.raises(EngineError, match=r"codec: expected one of .* received 'dts'"):
+        plan_set(RECIPE, [replace(clip, codec="dts") for clip in VOICES])
+
+
+def given_splits() -> list[Clip]:
+    splits = {"ada": TRAIN, "ben": DEV, "cleo": TEST, "dan": ""}
+    return [replace(clip, split=splits[clip.speaker]) for clip in VOICES]
+
+
+def test_splits_of_the_manifest_are_kept(caplog: pytest.LogCaptureFixture) -> None:
+    """Catches a corpus whose own test speakers are trained on."""
+    recipe = replace(RECIPE, dev_speakers=(), test_speakers=())
+    for plan in plan_set(recipe, given_splits()):
+        assert plan.speaker == {TRAIN: "ada", DEV: "ben"}.get(plan.split, "cleo")
+    assert "left out: 20 recordings without a split" in caplog.text
+
+
+def test_a_speaker_in_two_splits_stays_in_the_larger_one(caplog: pytest.LogCaptureFixture) -> None:
+    voices = [replace(c, split=TEST) if c.path in ("ada/0.wav", "ada/1.wav") else c for c in given_splits()]
+    parts = divide_voices(replace(RECIPE, dev_speakers=(), test_speakers=()), voices)
+    assert {clip.speaker for clip in parts[TEST]} == {"cleo"}
+    assert "left out: 22 recordings" in caplog.text
+
+
+def test_generators_with_splits_of_their_own_stay_there() -> None:
+    """Catches a generator of the test split that training has heard."""
+    given = [replace(clip, split=split) for split in (TRAIN, DEV, TEST) for clip in fakes(f"tts-{split}")]
+    recipe = replace(RECIPE, dev_speakers=(), test_speakers=(), engines=("world",))
+    shelf = Shelf(recipe, given_splits(), given)
+    assert shelf.generators[TRAIN] == ("tts-train", "world")
+    assert shelf.generators[DEV] == ("tts-dev",)
+    assert shelf.generators[TEST] == ("tts-test",)
+    assert shelf.generators[TEST_UNSEEN] == ("lpc",)
+    assert shelf.generators_for(TRAIN, twins=True) == ("world",)
+    assert shelf.generators_for(DEV, twins=True) == ()
+
+
+def test_engines_of_ones_own_are_used_like_the_others() -> None:
+    command = CommandEngine("mytts", ("mytts", "--text", "{text}", "--out", "{wav}"))
+    plans = plan_set(replace(RECIPE, engines=(), commands=(command,)), VOICES)
+    spoken = [take for plan in plans if plan.split == TRAIN for take in fake_takes(plan)]
+    assert {(take.kind, take.generator) for take in spoken} == {(SPOKEN, "mytts")}
+
+
+def test_recipe_survives_json() -> None:
+    command = CommandEngine("mytts", ("mytts", "{wav}"))
+    recipe = replace(RECIPE, commands=(command,), span_s=(0.2, 1.0))
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    with pytest.raises(UsageError, match="unknown entry colour"):
+        Recipe.from_json({"n_clips": 1, "seed": 1, "colour": "red"})
+    with pytest.raises(UsageError, match="recipe: "):
+        Recipe.from_json({"seed": 1})

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from babbling import babble
 
 from audio.errors import ManifestError
@@ -22,7 +23,8 @@ def test_speaker_is_the_first_folder(voices_dir: Path) -> None:
 
 
 def test_manifest_is_believed(tmp_path: Path) -> None:
-    clips = [Clip("x/1.wav", "real", n_samples=9, speaker="eva", codec="g722"), Clip("x/2.wav", "fake", n_samples=9)]
+    genuine = Clip("x/1.wav", "real", n_samples=9_000, speaker="eva", codec="g722")
+    clips = [genuine, Clip("x/2.wav", "fake", n_samples=9_000)]
     write_manifest(tmp_path / "manifest.jsonl", clips)
     assert voices_from_folder(tmp_path) == clips[:1]
 
@@ -52,9 +54,34 @@ def test_manifest_without_speakers(tmp_path: Path) -> None:
         voices_from_folder(tmp_path)
 
 
+def test_one_folder_with_a_table_for_both(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Catches a corpus in a table that must be copied into folders first; unknown speakers keep their splits apart."""
+    rows = ["path,label,speaker,generator,split,source_clip", "a/1.wav,real,eva,,train,", "a/2.wav,real,,,dev,"]
+    rows += ["a/3.wav,real,,,test,", "b/1.wav,fake,,hifi,train,a/1.wav", "b/2.wav,fake,,hifi,train,"]
+    (tmp_path / "manifest.csv").write_text("\n".join(rows))
+    for name, seconds in (("a/1", 1.0), ("a/2", 1.0), ("a/3", 1.0), ("b/1", 1.0), ("b/2", 0.1)):
+        write_wav(tmp_path / f"{name}.wav", babble(1, seconds=seconds))
+    assert [(c.path, c.speaker, c.n_samples) for c in voices_from_folder(tmp_path)] == [
+        ("a/1.wav", "eva", 16_000),
+        ("a/2.wav", "unknown, dev, a", 16_000),
+        ("a/3.wav", "unknown, test, a", 16_000),
+    ]
+    with caplog.at_level(logging.WARNING):
+        assert [(c.path, c.source_clip) for c in fakes_from_folder(tmp_path)] == [("b/1.wav", "a/1.wav")]
+    assert "1 recordings" in caplog.text
+
+
+def test_lengths_are_those_at_16_khz(tmp_path: Path) -> None:
+    """Catches a header believed that counts samples of another rate."""
+    (tmp_path / "eva").mkdir()
+    soundfile.write(tmp_path / "eva" / "wide.wav", np.zeros(48_000), 48_000)
+    soundfile.write(tmp_path / "eva" / "stereo.flac", np.zeros((16_000, 2)), 16_000)
+    assert [clip.n_samples for clip in voices_from_folder(tmp_path)] == [16_000, 16_000]
+
+
 def test_twins_by_name_or_by_table(tmp_path: Path) -> None:
     for name in ("hifi/one.wav", "hifi/two.wav"):
-        write_wav(tmp_path / name, np.zeros(100, dtype=np.int16))
+        write_wav(tmp_path / name, np.zeros(9_000, dtype=np.int16))
     assert [clip.source_clip for clip in fakes_from_folder(tmp_path)] == ["one", "two"]
     (tmp_path / "clips.csv").write_text("path,source_clip,extra\nhifi/one.wav,ada/line 3.wav,\n")
     clips = fakes_from_folder(tmp_path)
