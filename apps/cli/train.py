@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from audio.errors import UsageError
+
+if TYPE_CHECKING:
+    from model.training.fit import TrainSettings
+    from model.training.recordings import Splices
+    from synth.order import Order
 
 HELP = "Train the CNN -> SimpleRNN -> LSTM detector on a set of real, fake and hybrid clips."
 
@@ -17,9 +26,12 @@ examples:
   python train_cnnrnnlstm.py --data data/mine --epochs 20 --seed 1   train; the test table at the end
   python train_cnnrnnlstm.py --resume runs/mine-20260101-120000      go on after a stop, to the same weights
   python script.py --model runs/mine-20260101-120000 CLIP            judge a recording with it
+  python train_cnnrnnlstm.py --recipe recipe.toml --epochs 20        train on splices made on the fly
 
 The set is a folder with manifest.jsonl, or plain real/ fake/ hybrid/ folders of recordings: those train the
-classes only, because nothing says where the fake spans are.
+classes only, because nothing says where the fake spans are. A recipe (the options of `python -m synth build` in a
+TOML file) gives new splices in every batch instead, of its training voices and generators; its dev and test clips
+are built once, into RUN/set, and an epoch is as many clips as its training split would have.
 The test table goes to stdout, everything else to stderr and into the run's folder:
 bundle/ (the model), metrics.json, log.csv, curves.png, tensorboard/."""
 
@@ -36,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--data", type=Path, metavar="DIR", help="the set to train on")
+    where.add_argument("--recipe", type=Path, metavar="FILE", help="train on endless splices by this recipe")
     where.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run that was stopped")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder of the run (default: runs/SET-DATE-TIME)")
     parser.add_argument("--epochs", type=int, help="most passes over the training clips (default: 20)")
@@ -46,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--patience", type=int, help="stop after so many epochs without a better dev score (default: 15)"
     )
     parser.add_argument("--window-s", type=float, help="seconds that the network sees at once (default: 4)")
+    parser.add_argument(
+        "-j", "--workers", type=int, default=os.cpu_count() or 1, help="processes that splice (default: all cores)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -56,26 +72,74 @@ def run(arguments: argparse.Namespace) -> int:
     UsageError
         When settings are given with --resume, or the run's folder is taken.
     ToolkitError
-        When the set or the run is broken.
+        When the set, the recipe or the run is broken.
     """
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
     if arguments.resume is not None and (given or arguments.out is not None):
         raise UsageError("--resume goes on with the run's own settings; it takes no other argument")
+    order = _read_order(arguments.recipe) if arguments.recipe is not None else None
     from model.training.quiet import load_tensorflow
 
     load_tensorflow()
-    from model.training import fit
-    from model.training.examples import read_set
     from model.training.run import report, train
 
-    if arguments.resume is not None:
-        folder, settings = arguments.resume, fit.read_run(arguments.resume)
-    else:
-        settings = fit.TrainSettings(data=str(arguments.data), **given)
-        read_set(arguments.data, seed=settings.seed)  # so that a broken set leaves no run behind
-        folder = arguments.out or RUNS / f"{arguments.data.resolve().name}-{datetime.now():%Y%m%d-%H%M%S}"
-        fit.start_run(folder, settings)
+    folder, settings = _resumed(arguments) if arguments.resume is not None else _started(arguments, given, order)
     _log.info("run: %s (after a stop, go on with --resume %s)", folder, folder)
-    print(report(train(folder, settings)), flush=True)
+    with _splices(settings, workers=arguments.workers) as splices:
+        print(report(train(folder, settings, splices)), flush=True)
     _log.info("model: %s", folder / "bundle")
     return 0
+
+
+def _resumed(arguments: argparse.Namespace) -> tuple[Path, TrainSettings]:
+    from model.training import fit
+
+    return arguments.resume, fit.read_run(arguments.resume)
+
+
+def _read_order(recipe: Path) -> Order:
+    """Read a recipe and list its recordings, before anything slow is loaded or any run begun."""
+    from synth.order import order_from, read_order
+    from synth.stream import open_stream
+
+    order = order_from(read_order(recipe))
+    open_stream(order.recipe, order.folders)
+    return order
+
+
+def _started(
+    arguments: argparse.Namespace, given: dict[str, Any], order: Order | None
+) -> tuple[Path, TrainSettings]:
+    """Begin a run, after a look at its set, so that a broken one leaves no run behind."""
+    from model.training import fit
+    from model.training.examples import read_set
+
+    source = arguments.data if arguments.data is not None else arguments.recipe
+    folder = arguments.out or RUNS / f"{source.resolve().stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    if order is None:
+        settings = fit.TrainSettings(data=str(arguments.data), **given)
+        read_set(arguments.data, seed=settings.seed)
+    else:
+        settings = fit.TrainSettings(data=str(folder / "set"), splices=order.to_json(), **given)
+    fit.start_run(folder, settings)
+    return folder, settings
+
+
+@contextmanager
+def _splices(settings: TrainSettings, *, workers: int) -> Iterator[Splices | None]:
+    """Lend the splices of a run's recipe, and build the set that it is chosen and tested with; else nothing."""
+    if settings.splices is None:
+        yield None
+        return
+    from model.training.recordings import Splices
+    from synth.build import build_set
+    from synth.order import Order
+    from synth.recipe import DEV, TEST, TEST_UNSEEN, TRAIN, split_sizes
+    from synth.stream import Batches, open_stream
+
+    order = Order.from_json(settings.splices)
+    splits = (DEV, TEST, TEST_UNSEEN)
+    build_set(order.recipe, order.folders, out=Path(settings.data), workers=workers, splits=splits)
+    steps_per_epoch = max(1, split_sizes(order.recipe)[TRAIN] // settings.batch_size)
+    with Batches(open_stream(order.recipe, order.folders), settings.batch_size, workers=workers) as batches:
+        yield Splices(batches.batch, steps_per_epoch)

@@ -13,7 +13,8 @@ from audio.manifest import Clip
 from model import metrics
 from model.features import FRAME_HOP_SAMPLES
 from model.judging.detector import Detector
-from model.training.examples import TrainingSet, fake_spans
+from model.training.examples import TrainingSet
+from model.training.recordings import fake_spans
 
 Table = dict[str, Any]
 

@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from audio import manifest, reading, segments
+from audio import manifest
 from audio.cleaning import speech_frames
 from audio.errors import ManifestError
-from audio.labels import FAKE, HYBRID, LABELS, label_index, label_of
+from audio.labels import HYBRID, LABELS, label_index, label_of
 from audio.segments import SAMPLE_RATE
 from model.features import FRAME_HOP_SAMPLES, FeatureConfig, log_mel
+from model.training.recordings import Filed, Recording, Spliced, Splices
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -29,8 +30,8 @@ Float = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class TrainingSet:
-    """Clips of one set, with where they lie and whether their spans are known."""
+class TrainingSet(Sequence[Recording]):
+    """Clips of one set, with where they lie and whether their spans are known; a sequence of their recordings."""
 
     manifest_path: Path
     clips: tuple[manifest.Clip, ...]
@@ -45,26 +46,41 @@ class TrainingSet:
         """Return where a clip's recording lies."""
         return manifest.resolve(self.manifest_path, clip)
 
+    def __len__(self) -> int:
+        return len(self.clips)
 
-def read_set(folder: Path, *, seed: int) -> TrainingSet:
+    def __getitem__(self, index: int) -> Recording:  # type: ignore[override]  # no slices: nobody needs them
+        return Filed(self, self.clips[index])
+
+
+def read_set(folder: Path, *, seed: int, needed: tuple[str, ...] = ("train", "dev")) -> TrainingSet:
     """Read a set: its `manifest.jsonl`, or plain `real/ fake/ hybrid/` folders split by a seeded draw.
 
     A plain folder says nothing about speakers, so its splits (70 % train, 15 % dev, 15 % test of each class) may
     share voices and its test figures are not figures on unheard voices.
 
+    Parameters
+    ----------
+    folder
+        The set.
+    seed
+        What the splits of a plain folder are drawn from.
+    needed
+        Splits that must not be empty.
+
     Raises
     ------
     ManifestError
-        When the set is missing or broken, or has no clip to train on or to choose with (splits train and dev).
+        When the set is missing or broken, or has no clip in a split that is needed.
     """
     listing = folder / "manifest.jsonl"
     if listing.is_file():
         found = TrainingSet(listing, tuple(manifest.read_manifest(listing)), has_spans=True)
     else:
         found = TrainingSet(folder, _drawn_splits(manifest.scan_folder(folder), seed), has_spans=False)
-    for name in ("train", "dev"):
+    for name in needed:
         if not found.split(name).clips:
-            raise ManifestError(f"{folder}: no clips in the split {name!r}; training needs 'train' and 'dev'")
+            raise ManifestError(f"{folder}: no clips in the split {name!r}; training needs {' and '.join(needed)}")
     return found
 
 
@@ -77,6 +93,15 @@ def _drawn_splits(clips: Sequence[manifest.Clip], seed: int) -> tuple[manifest.C
             share = (rank + 0.5) / len(paths)
             splits[paths[index]] = "train" if share < 0.70 else "dev" if share < 0.85 else "test"
     return tuple(replace(clip, split=splits[clip.path]) for clip in clips)
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is cut from a recording, and what the network sees of it."""
+
+    n_samples: int
+    """Length, a whole number of frames of `FRAME_HOP_SAMPLES`."""
+    features: FeatureConfig
 
 
 @dataclass(frozen=True)
@@ -122,43 +147,44 @@ Cut = tuple[Float, npt.NDArray[np.bool_]]
 
 
 def example(
-    training_set: TrainingSet,
-    clip: manifest.Clip,
+    recording: Recording,
+    partners: Sequence[Recording],
     *,
-    window_samples: int,
-    features: FeatureConfig,
+    window: Window,
     rng: np.random.Generator | None,
     augmentation: Augmentation | None = None,
 ) -> Example:
-    """Cut one window from `clip`: at random, or from the middle and as it is when `rng` is None.
+    """Cut one window from a recording: at random, or from the middle and as it is when `rng` is None.
 
-    A clip shorter than the window is repeated to fill it, as AASIST does (Jung et al., ICASSP 2022); the joins that
-    this makes are marked for what they join and prove nothing.
+    A recording shorter than the window is repeated to fill it, as AASIST does (Jung et al., ICASSP 2022); the joins
+    that this makes are marked for what they join and prove nothing.
 
     Parameters
     ----------
-    window_samples
-        A whole number of frames of `FRAME_HOP_SAMPLES`.
+    recording
+        What to cut from.
+    partners
+        What may be mixed in; not used without an augmentation.
 
     Raises
     ------
     AudioError
-        When the recording cannot be read.
+        When a recording cannot be read.
     ManifestError
         When it is empty.
     """
     if augmentation is None or rng is None:
-        cut = _cut(training_set, clip, window_samples, rng)
-        spectrogram = log_mel(cut[0], features)
+        cut = _cut(recording, window.n_samples, rng)
+        spectrogram = log_mel(cut[0], window.features)
     else:
-        cut = _varied(training_set, clip, window_samples, augmentation=augmentation, rng=rng)
-        if training_set.has_spans:
-            cut = _mixed(training_set, cut, augmentation, rng)
-        spectrogram = log_mel(cut[0], features)
-        _mask(spectrogram, augmentation, features, rng)
+        cut = _varied(recording, window.n_samples, augmentation, rng)
+        if recording.knows_spans:
+            cut = _mixed(partners, cut, augmentation, rng)
+        spectrogram = log_mel(cut[0], window.features)
+        _mask(spectrogram, augmentation, window.features, rng)
     is_fake: npt.NDArray[np.bool_] = np.logical_or.reduce(cut[1].reshape(-1, FRAME_HOP_SAMPLES), axis=1)
-    known = training_set.has_spans or clip.label != HYBRID
-    label = _window_label(cut[0], is_fake) if training_set.has_spans else clip.label
+    known = recording.knows_spans or recording.label != HYBRID
+    label = _window_label(cut[0], is_fake) if recording.knows_spans else recording.label
     return Example(
         features=spectrogram,
         frames=is_fake.astype(np.float32)[:, None],
@@ -167,34 +193,27 @@ def example(
     )
 
 
-def _cut(training_set: TrainingSet, clip: manifest.Clip, window_samples: int, rng: np.random.Generator | None) -> Cut:
-    path = training_set.path(clip)
-    if clip.n_samples >= window_samples:
-        onset = _onset(clip.n_samples, window_samples, rng)
-        samples = reading.read_span(path, onset, onset + window_samples)
-        return samples, _truth(clip, clip.n_samples)[onset : onset + window_samples]
-    whole = reading.read(path)
-    if not len(whole):
-        raise ManifestError(f"{path}: expected a recording, received one without samples")
+def _cut(recording: Recording, window_samples: int, rng: np.random.Generator | None) -> Cut:
+    n_samples = recording.n_samples
+    if n_samples >= window_samples:
+        onset = _onset(n_samples, window_samples, rng)
+        samples = recording.span(onset, onset + window_samples)
+        return samples, recording.truth(n_samples)[onset : onset + window_samples]
+    whole = recording.whole()
     copies = -(-window_samples // len(whole))
     onset = _onset(copies * len(whole), window_samples, rng)
-    tiled, truth = np.tile(whole, copies), np.tile(_truth(clip, len(whole)), copies)
+    tiled, truth = np.tile(whole, copies), np.tile(recording.truth(len(whole)), copies)
     return tiled[onset : onset + window_samples], truth[onset : onset + window_samples]
 
 
 def _varied(
-    training_set: TrainingSet,
-    clip: manifest.Clip,
-    window_samples: int,
-    *,
-    augmentation: Augmentation,
-    rng: np.random.Generator,
+    recording: Recording, window_samples: int, augmentation: Augmentation, rng: np.random.Generator
 ) -> Cut:
-    """A window at another speed: more or less of the clip, resampled to the window's length."""
+    """A window at another speed: more or less of the recording, resampled to the window's length."""
     if augmentation.max_speed_change == 0:
-        return _cut(training_set, clip, window_samples, rng)
+        return _cut(recording, window_samples, rng)
     speed = 1 + float(rng.uniform(-augmentation.max_speed_change, augmentation.max_speed_change))
-    samples, truth = _cut(training_set, clip, int(window_samples * speed) + 2, rng)
+    samples, truth = _cut(recording, int(window_samples * speed) + 2, rng)
     played = soxr.resample(samples, speed, 1.0, quality="MQ")[:window_samples]
     heard_at = (np.arange(len(played)) * speed).astype(np.int64)
     return np.asarray(played, dtype=np.float32), truth[heard_at]
@@ -205,24 +224,13 @@ def _onset(n_samples: int, window_samples: int, rng: np.random.Generator | None)
     return spare // 2 if rng is None else int(rng.integers(0, spare + 1))
 
 
-def _truth(clip: manifest.Clip, n_samples: int) -> npt.NDArray[np.bool_]:
-    """Which samples of a clip are fake, bool (n_samples,)."""
-    return segments.to_frames(fake_spans(clip, n_samples), n_samples, 1)
-
-
-def fake_spans(clip: manifest.Clip, n_samples: int) -> list[segments.Segment]:
-    """Return the fake spans of a clip; a fake clip without any is fake from end to end (plain folders)."""
-    fake = [s for s in clip.segments if s.label == FAKE]
-    return [segments.Segment(0, n_samples)] if clip.label == FAKE and not fake else fake
-
-
-def _mixed(training_set: TrainingSet, cut: Cut, augmentation: Augmentation, rng: np.random.Generator) -> Cut:
-    """Replace a stretch of the window by the same stretch of a window of another clip, as loud as what it joins."""
+def _mixed(partners: Sequence[Recording], cut: Cut, augmentation: Augmentation, rng: np.random.Generator) -> Cut:
+    """Replace a stretch of the window by the same stretch of a partner's window, as loud as what it joins."""
     if rng.random() >= augmentation.mix_share:
         return cut
     (samples, truth), n_samples = cut, len(cut[0])
-    other = training_set.clips[int(rng.integers(len(training_set.clips)))]
-    new_samples, new_truth = _varied(training_set, other, n_samples, augmentation=augmentation, rng=rng)
+    other = partners[int(rng.integers(len(partners)))]
+    new_samples, new_truth = _varied(other, n_samples, augmentation, rng)
     longest = min(augmentation.mix_s[1] * SAMPLE_RATE, n_samples / 2)
     length = int(np.exp(rng.uniform(*np.log([min(augmentation.mix_s[0] * SAMPLE_RATE, longest), longest]))))
     onset = int(rng.integers(0, n_samples - length + 1))
@@ -264,18 +272,23 @@ def _mask(spectrogram: Float, augmentation: Augmentation, features: FeatureConfi
 
 @dataclass(frozen=True)
 class Batches:
-    """Every batch of a run, by its number: batch `step` belongs to epoch `step // steps_per_epoch`."""
+    """Every batch of a run, by its number: batch `step` belongs to epoch `step // steps_per_epoch`.
+
+    They are drawn from the clips of a training set, or made of `splices` where these are given.
+    """
 
     training_set: TrainingSet
-    features: FeatureConfig
-    window_samples: int
+    window: Window
     batch_size: int
     seed: int
     augmentation: Augmentation | None = Augmentation()
+    splices: Splices | None = None
 
     @property
     def steps_per_epoch(self) -> int:
         """Whole batches in the set; a set smaller than a batch is one batch."""
+        if self.splices is not None:
+            return self.splices.steps_per_epoch
         return max(1, len(self.training_set.clips) // self.batch_size)
 
     def clip_indices(self, step: int) -> list[int]:
@@ -292,30 +305,31 @@ class Batches:
         features (batch, time, n_mels), frames (batch, frames, 1), frame weights (batch, frames), classes one-hot
         (batch, 3); all float32
         """
-        epoch = step // self.steps_per_epoch
+        partners: Sequence[Recording]
+        chosen: Sequence[int]
+        if self.splices is not None:
+            partners = [Spliced(example) for example in self.splices.batch(step)]
+            chosen, turn = range(len(partners)), step
+        else:
+            partners = self.training_set
+            chosen, turn = self.clip_indices(step), step // self.steps_per_epoch
         return _stack(
             [
                 example(
-                    self.training_set,
-                    self.training_set.clips[index],
-                    window_samples=self.window_samples,
-                    features=self.features,
-                    rng=np.random.default_rng((self.seed, epoch, index)),
+                    partners[index],
+                    partners,
+                    window=self.window,
+                    rng=np.random.default_rng((self.seed, turn, index)),
                     augmentation=self.augmentation,
                 )
-                for index in self.clip_indices(step)
+                for index in chosen
             ]
         )
 
 
-def fixed_windows(training_set: TrainingSet, *, window_samples: int, features: FeatureConfig) -> tuple[Float, ...]:
+def fixed_windows(training_set: TrainingSet, window: Window) -> tuple[Float, ...]:
     """Stack the middle window of every clip: what a split is watched with while training. Shapes as in `Batches`."""
-    return _stack(
-        [
-            example(training_set, clip, window_samples=window_samples, features=features, rng=None)
-            for clip in training_set.clips
-        ]
-    )
+    return _stack([example(recording, (), window=window, rng=None) for recording in training_set])
 
 
 def _stack(examples: Sequence[Example]) -> tuple[Float, Float, Float, Float]:
@@ -336,7 +350,7 @@ def stream(batches: Batches, *, first_step: int, n_steps: int) -> tf.data.Datase
     """
     import tensorflow as tf
 
-    n_mels = batches.features.n_mels
+    n_mels = batches.window.features.n_mels
 
     def load(step: Any) -> Any:
         features, frames, weights, classes = tf.numpy_function(

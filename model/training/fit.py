@@ -26,7 +26,8 @@ from model import metrics
 from model.features import FRAME_HOP_SAMPLES, FeatureConfig
 from model.networks import cnnrnnlstm
 from model.training import callbacks
-from model.training.examples import Batches, TrainingSet, fixed_windows, stream
+from model.training.examples import Batches, TrainingSet, Window, fixed_windows, stream
+from model.training.recordings import Splices
 
 FOCAL_GAMMA = 2.0
 """Focusing parameter of the focal loss (Lin et al., ICCV 2017, their best)."""
@@ -48,6 +49,8 @@ class TrainSettings:
     """Epochs without a better dev score after which training stops."""
     window_s: float = 4.0
     frame_loss_weight: float = 2.0
+    splices: Mapping[str, Any] | None = None
+    """What training examples are spliced from on the fly, in the words of whoever does it; None: those of the set."""
     features: FeatureConfig = field(default_factory=FeatureConfig)
     network: cnnrnnlstm.NetworkConfig = field(default_factory=cnnrnnlstm.NetworkConfig)
 
@@ -69,6 +72,11 @@ class TrainSettings:
     def window_samples(self) -> int:
         """Length of a window, a whole number of frames."""
         return max(1, round(self.window_s * self.features.sample_rate / FRAME_HOP_SAMPLES)) * FRAME_HOP_SAMPLES
+
+    @property
+    def window(self) -> Window:
+        """What is cut from recordings."""
+        return Window(self.window_samples, self.features)
 
     @property
     def step_samples(self) -> int:
@@ -124,19 +132,21 @@ def read_run(run: Path) -> TrainSettings:
         raise ModelError(f"{path}: not the settings of a run: {error}") from None
 
 
-def fit(run: Path, settings: TrainSettings, training_set: TrainingSet) -> keras.Model:
+def fit(
+    run: Path, settings: TrainSettings, training_set: TrainingSet, splices: Splices | None = None
+) -> keras.Model:
     """Train, or go on training, and return the network at its best dev score.
 
-    The same settings on the same set give bit-identical weights, in one go or resumed after a kill: every random
-    draw derives from (seed, epoch, step), ops are deterministic, and the state is saved whole after each epoch.
+    Trains on `splices` where they are given, else on the training split of the set; the dev split chooses. The same
+    settings on the same set give bit-identical weights, in one go or resumed after a kill: every random draw derives
+    from (seed, epoch, step), ops are deterministic, and the state is saved whole after each epoch.
     """
     import tensorflow as tf
 
     keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
-    batches = Batches(
-        training_set.split("train"), settings.features, settings.window_samples, settings.batch_size, settings.seed
-    )
+    train = training_set.split("train")
+    batches = Batches(train, settings.window, settings.batch_size, settings.seed, splices=splices)
     model = cnnrnnlstm.build(settings.features, settings.network)
     compile_model(model, settings, batches)
     state = callbacks.read_state(run / "state")
@@ -179,7 +189,7 @@ def compile_model(model: keras.Model, settings: TrainSettings, batches: Batches)
         loss={
             "frames": keras.losses.BinaryFocalCrossentropy(gamma=FOCAL_GAMMA),
             "clip_logits": keras.losses.CategoricalFocalCrossentropy(
-                alpha=class_weights(batches.training_set), gamma=FOCAL_GAMMA, from_logits=True
+                alpha=class_weights(batches), gamma=FOCAL_GAMMA, from_logits=True
             ),
         },
         loss_weights={"frames": settings.frame_loss_weight, "clip_logits": 1.0},
@@ -192,16 +202,21 @@ def compile_model(model: keras.Model, settings: TrainSettings, batches: Batches)
     )
 
 
-def class_weights(training_set: TrainingSet) -> list[float]:
+def class_weights(batches: Batches) -> list[float]:
     """Weigh classes by the inverse of their share, mean 1 over the clips; a class without clips weighs 0.
+
+    Classes of splices come equally often.
 
     Returns
     -------
     weights in the order of `LABELS`
     """
-    counts = [sum(clip.label == label for clip in training_set.clips) for label in LABELS]
+    if batches.splices is not None:
+        return [1.0] * len(LABELS)
+    clips = batches.training_set.clips
+    counts = [sum(clip.label == label for clip in clips) for label in LABELS]
     present = sum(count > 0 for count in counts)
-    return [len(training_set.clips) / (present * count) if count else 0.0 for count in counts]
+    return [len(clips) / (present * count) if count else 0.0 for count in counts]
 
 
 def _callbacks(
@@ -236,9 +251,7 @@ def dev_evaluation(dev: TrainingSet, settings: TrainSettings) -> Any:
     """
     chosen = np.unique(np.linspace(0, len(dev.clips) - 1, min(len(dev.clips), MAX_WATCHED)).round().astype(int))
     watched = TrainingSet(dev.manifest_path, tuple(dev.clips[i] for i in chosen), dev.has_spans)
-    features, frames, weights, classes = fixed_windows(
-        watched, window_samples=settings.window_samples, features=settings.features
-    )
+    features, frames, weights, classes = fixed_windows(watched, settings.window)
     truth = [LABELS[i] for i in classes.argmax(axis=1)]
     known = weights.astype(bool)
 

@@ -17,6 +17,7 @@ from model.training.evaluate import Table, as_text, evaluate
 from model.training.examples import TrainingSet, read_set
 from model.training.export import export
 from model.training.fit import TrainSettings, fit
+from model.training.recordings import Splices
 
 TEST_SPLITS = ("test", "test_unseen")
 """Splits that nothing was chosen on. `test_unseen` holds generators that training never heard."""
@@ -24,8 +25,17 @@ TEST_SPLITS = ("test", "test_unseen")
 log = logging.getLogger(__name__)
 
 
-def train(run: Path, settings: TrainSettings) -> dict[str, Table]:
+def train(run: Path, settings: TrainSettings, splices: Splices | None = None) -> dict[str, Table]:
     """Train in folder `run`, go on where it stopped, and leave a bundle and `metrics.json` there.
+
+    Parameters
+    ----------
+    run
+        The folder.
+    settings
+        What was asked for; `settings.data` is the set that chooses and tests.
+    splices
+        Training examples made on the fly, instead of the training split of the set.
 
     Returns
     -------
@@ -36,14 +46,15 @@ def train(run: Path, settings: TrainSettings) -> dict[str, Table]:
     ToolkitError
         When the set or the state of the run is broken.
     """
-    training_set = read_set(Path(settings.data), seed=settings.seed)
+    needed = ("train", "dev") if splices is None else ("dev",)
+    training_set = read_set(Path(settings.data), seed=settings.seed, needed=needed)
     if not training_set.has_spans:
         log.warning(
             "%s: no manifest.jsonl, so classes only: spans of hybrids are unknown, frames of hybrids train nothing,"
             " no segment EER, and splits may share voices",
             settings.data,
         )
-    model = fit(run, settings, training_set)
+    model = fit(run, settings, training_set, splices)
     draw_curves(run / "log.csv", run / "curves.png")
     folder = run / BUNDLE_FOLDER
     difference = export(model, folder, features=settings.features)

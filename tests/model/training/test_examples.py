@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tiny_model import RATE, voice
@@ -17,12 +20,13 @@ from model.training.examples import (
     Augmentation,
     Batches,
     TrainingSet,
+    Window,
     _mixed,
     example,
-    fake_spans,
     fixed_windows,
     read_set,
 )
+from model.training.recordings import Filed, Splices, fake_spans
 
 FEATURES = FeatureConfig(hop_samples=320, n_mels=32)
 
@@ -33,7 +37,7 @@ def tiny_set(tmp_path_factory):
 
 
 def batches(tiny_set, **kwargs) -> Batches:
-    settings = {"features": FEATURES, "window_samples": RATE, "batch_size": 5, "seed": 3} | kwargs
+    settings = {"window": Window(RATE, FEATURES), "batch_size": 5, "seed": 3} | kwargs
     return Batches(tiny_set.split("train"), **settings)
 
 
@@ -80,9 +84,7 @@ def test_shapes_and_types(tiny_set):
 def test_frames_and_label_follow_the_crop(tiny_set, seed):
     clip = next(c for c in tiny_set.clips if c.label == HYBRID)
     window = 8_000
-    made = example(
-        tiny_set, clip, window_samples=window, features=FEATURES, rng=np.random.default_rng(seed), augmentation=None
-    )
+    made = example(Filed(tiny_set, clip), (), window=Window(window, FEATURES), rng=np.random.default_rng(seed))
     onset = int(np.random.default_rng(seed).integers(0, N_SAMPLES - window + 1))
     is_fake = np.zeros(N_SAMPLES, bool)
     is_fake[8_000:16_000] = True
@@ -94,7 +96,8 @@ def test_frames_and_label_follow_the_crop(tiny_set, seed):
 
 def test_without_a_generator_the_middle_is_cut_and_nothing_masked(tiny_set):
     clip = tiny_set.clips[0]
-    made = example(tiny_set, clip, window_samples=8_000, features=FEATURES, rng=None, augmentation=Augmentation())
+    recording, window = Filed(tiny_set, clip), Window(8_000, FEATURES)
+    made = example(recording, tiny_set, window=window, rng=None, augmentation=Augmentation())
     from audio.reading import read
 
     middle = read(tiny_set.path(clip))[8_000:16_000]
@@ -106,9 +109,8 @@ def test_a_short_clip_is_repeated_with_its_spans(tmp_path):
     write_wav(tmp_path / "short.wav", samples)
     clip = Clip("short.wav", HYBRID, segments=(Segment(1_600, 4_800),), n_samples=8_000, split="train")
     write_manifest(tmp_path / "manifest.jsonl", [clip, Clip("other.wav", REAL, split="dev")])
-    made = example(
-        read_set(tmp_path, seed=0), clip, window_samples=16_000, features=FEATURES, rng=np.random.default_rng(0)
-    )
+    recording = Filed(read_set(tmp_path, seed=0), clip)
+    made = example(recording, (), window=Window(16_000, FEATURES), rng=np.random.default_rng(0))
     once = np.zeros(25, bool)
     once[5:15] = True
     np.testing.assert_array_equal(made.frames[:, 0] > 0, np.tile(once, 2))
@@ -116,16 +118,9 @@ def test_a_short_clip_is_repeated_with_its_spans(tmp_path):
 
 def test_masks_cover_whole_bands_and_moments_and_no_more_than_asked(tiny_set):
     masks = Augmentation(max_speed_change=0.0, mix_share=0.0, n_masks=2, max_bands=4, max_time_s=0.1)
-    clip = tiny_set.clips[0]
     for seed in range(20):
-        made = example(
-            tiny_set,
-            clip,
-            window_samples=N_SAMPLES,
-            features=FEATURES,
-            rng=np.random.default_rng(seed),
-            augmentation=masks,
-        )
+        rng, window = np.random.default_rng(seed), Window(N_SAMPLES, FEATURES)
+        made = example(tiny_set[0], tiny_set, window=window, rng=rng, augmentation=masks)
         zero = made.features == 0
         assert zero.all(axis=0).sum() <= 8
         assert zero.all(axis=1).sum() <= 10
@@ -163,11 +158,11 @@ def test_mixing_into_fake_leaves_it_fake_where_both_sound(tmp_path):
 
 def test_nothing_is_mixed_where_spans_are_unknown(tiny_set):
     plain = TrainingSet(tiny_set.manifest_path, tiny_set.clips, has_spans=False)
-    kwargs = {"window_samples": RATE, "features": FEATURES}
+    window = Window(RATE, FEATURES)
     always = Augmentation(max_speed_change=0.0, mix_share=1.0, n_masks=0)
-    for clip in tiny_set.clips[:3]:
-        mixed = example(plain, clip, rng=np.random.default_rng(0), augmentation=always, **kwargs)
-        plain_cut = example(plain, clip, rng=np.random.default_rng(0), **kwargs)
+    for recording in plain[0], plain[1], plain[2]:
+        mixed = example(recording, plain, window=window, rng=np.random.default_rng(0), augmentation=always)
+        plain_cut = example(recording, plain, window=window, rng=np.random.default_rng(0))
         np.testing.assert_array_equal(mixed.features, plain_cut.features)
 
 
@@ -183,7 +178,7 @@ def test_a_plain_folder_trains_classes_only(tmp_path):
     assert {c.label for c in found.split("dev").clips} == set(LABELS)
     assert read_set(tmp_path, seed=0) == found
     assert read_set(tmp_path, seed=1) != found
-    _, frames, weights, classes = Batches(found.split("train"), FEATURES, 8_000, 21, seed=0).batch(0)
+    _, frames, weights, classes = Batches(found.split("train"), Window(8_000, FEATURES), 21, seed=0).batch(0)
     known = weights[:, 0] > 0
     assert known.sum() == 14, "frames of hybrids are unknown"
     np.testing.assert_array_equal(frames[known].mean(axis=(1, 2)), classes[known, 1])
@@ -209,11 +204,55 @@ def test_an_empty_recording_is_named(tmp_path):
     clips = [Clip("empty.wav", REAL, split="train"), Clip("b.wav", REAL, split="dev")]
     write_manifest(tmp_path / "manifest.jsonl", clips)
     with pytest.raises(ManifestError, match=r"empty\.wav"):
-        example(read_set(tmp_path, seed=0), clips[0], window_samples=8_000, features=FEATURES, rng=None)
+        example(Filed(read_set(tmp_path, seed=0), clips[0]), (), window=Window(8_000, FEATURES), rng=None)
 
 
 def test_fixed_windows_stack_a_whole_split(tiny_set):
-    features, frames, _, classes = fixed_windows(tiny_set.split("dev"), window_samples=N_SAMPLES, features=FEATURES)
+    features, frames, _, classes = fixed_windows(tiny_set.split("dev"), Window(N_SAMPLES, FEATURES))
     assert features.shape == (6, 75, 32)
     assert [LABELS[i] for i in classes.argmax(axis=1)] == [c.label for c in tiny_set.split("dev").clips]
     np.testing.assert_allclose(frames.mean(axis=(1, 2)), [0, 1, 25 / 75] * 2, atol=1e-6)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An example spliced on the fly."""
+
+    samples: np.ndarray
+    label: str
+    segments: tuple[Segment, ...]
+
+
+def spliced(number: int) -> list[Heard]:
+    """Three examples of 2 s; the hybrid's span depends on the number of the batch."""
+    onset = 1_600 * (number % 10)
+    spans = {REAL: (), FAKE: (Segment(0, 32_000),), HYBRID: (Segment(onset, onset + 3_200),)}
+    return [
+        Heard(voice(np.random.default_rng((number, i)), 2.0), label, spans[label]) for i, label in enumerate(LABELS)
+    ]
+
+
+def test_splices_take_the_place_of_the_training_split(tiny_set):
+    """Catches batches that ignore the splices, lose their truth, or depend on what was asked for before."""
+    empty = TrainingSet(tiny_set.manifest_path, (), has_spans=True)
+    made = Batches(empty, Window(32_000, FEATURES), 3, 5, augmentation=None, splices=Splices(spliced, 4))
+    assert made.steps_per_epoch == 4
+    for step in (3, 7, 3):
+        features, frames, weights, classes = made.batch(step)
+        assert features.shape == (3, 100, 32)
+        assert classes.argmax(axis=1).tolist() == [0, 1, 2]
+        first = 5 * (step % 10)
+        np.testing.assert_array_equal(np.flatnonzero(frames[2, :, 0]), np.arange(first, first + 10))
+        assert frames[1].all()
+        assert not frames[0].any()
+        assert weights.all()
+        np.testing.assert_array_equal(features, made.batch(step)[0])
+
+
+def test_splices_are_mixed_with_each_other():
+    """Catches partners taken from the set, whose training split may be empty."""
+    empty = TrainingSet(Path("nowhere"), (), has_spans=True)
+    mixing = Augmentation(max_speed_change=0.0, mix_share=1.0, n_masks=0)
+    made = Batches(empty, Window(32_000, FEATURES), 3, 5, augmentation=mixing, splices=Splices(spliced, 4))
+    frames = [made.batch(step)[1] for step in range(8)]
+    assert any(batch[0].any() for batch in frames), "something fake came into a real one"

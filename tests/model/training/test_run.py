@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,8 @@ def test_ctrl_c_ends_without_a_traceback_and_says_how_to_go_on(place):
         cwd=place,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell that runs the tests in the background makes its children deaf to Ctrl-C.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     while not (place / "stopped" / "state" / "latest.json").exists():
         assert process.poll() is None
