@@ -210,7 +210,7 @@ def scan_folder(root: str | os.PathLike[str]) -> list[Clip]:
     if not folder.is_dir():
         raise ManifestError(f"{folder}: expected a folder with real/, fake/ and hybrid/ in it")
     classes = [entry for entry in folder.iterdir() if entry.is_dir() and entry.name.lower() in LABELS]
-    paths = sorted(p.relative_to(folder).as_posix() for entry in classes for p in _recordings(entry))
+    paths = sorted(p.relative_to(folder).as_posix() for entry in classes for p in recordings_below(entry))
     if not paths:
         raise ManifestError(f"{folder}: no recordings found in real/, fake/ or hybrid/")
     return [Clip(path, path.split("/")[0].lower()) for path in paths]
@@ -222,7 +222,8 @@ def _add(clips: dict[str, Clip], clip: Clip) -> None:
     clips[clip.path] = clip
 
 
-def _recordings(folder: Path) -> Iterator[Path]:
+def recordings_below(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder that are named like recordings, but not hidden ones, nor in linked folders."""
     for parent, _, names in os.walk(folder):
         for name in names:
             if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):

@@ -5,8 +5,12 @@ Full scale is 1.0 = 32,768 steps, as in `audio.reading`, so int16 -> float32 -> 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
+
+from audio.segments import SAMPLE_RATE
 
 Pcm = npt.NDArray[np.int16]
 """int16 array (n,), mono at 16 kHz."""
@@ -42,6 +46,15 @@ def fitted(samples: npt.NDArray[np.floating], n_samples: int) -> Samples:
     """Return float32 (n_samples,): `samples` cut at the end, or followed by silence."""
     kept = np.asarray(samples[:n_samples], dtype=np.float32)
     return np.pad(kept, (0, n_samples - kept.size))
+
+
+def weighted(
+    samples: npt.NDArray[np.floating], gain_at: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+) -> npt.NDArray[np.float64]:
+    """Multiply the spectrum of samples (n,) by a gain for each frequency in Hz, without any phase; float64 (n,)."""
+    size = 1 << max(2 * samples.size - 1, 1).bit_length()  # twice: its end must not ring into its beginning
+    gain = gain_at(np.fft.rfftfreq(size, 1 / SAMPLE_RATE).astype(np.float64))
+    return np.asarray(np.fft.irfft(np.fft.rfft(samples, size) * gain, size)[: samples.size])
 
 
 def from_db(gain_db: float) -> float:

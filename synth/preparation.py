@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from audio.reading import write_wav
 from audio.segments import n_frames
 from synth.activity import HOP_SAMPLES, speech_frames
 from synth.augment import Variation, varied
+from synth.cache import file_sha256
 from synth.cutting import cut, excerpts, trimmed
 from synth.denoise import spectral_gate, spectral_subtract, wavelet
 from synth.loudness import normalised
@@ -147,7 +147,7 @@ def write_takes(
     try:
         with threadpool_limits(limits=1):
             path = root / takes[0].piece.recording
-            facts = {"path": takes[0].piece.recording, "sha256": _sha256(path), "denoise": preparation.denoise}
+            facts = {"path": takes[0].piece.recording, "sha256": file_sha256(path), "denoise": preparation.denoise}
             for take, samples in zip(takes, excerpts(path, [take.piece.whole for take in takes]), strict=True):
                 cleaned = _cleaned(take.piece, samples, denoise=preparation.denoise)
                 for name, variation in ((take.path, None), *take.copies):
@@ -173,11 +173,3 @@ def _origin(take: Take, variation: Variation | None) -> jobs.Row:
     onset, offset = take.piece.kept
     changes = {} if variation is None else {"variation": variation.to_json()}
     return {"onset": onset, "offset": offset, **changes}
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be read: {error.strerror}") from None

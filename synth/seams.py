@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from audio.segments import SAMPLE_RATE
-from synth.loudness import loudness_lufs
+from synth.loudness import BLOCK_SAMPLES, loudness_lufs
 from synth.pcm import Pcm, rms_dbfs, to_float
 from synth.splice import BS1770, CORRELATED, ZERO, Join, Piece, SplicePlan, excerpt
 
@@ -41,9 +42,6 @@ MAX_GAIN_DB = 12.0
 
 AUDIBLE_DBFS = -60.0
 """Quieter excerpts have no loudness worth matching."""
-
-BS1770_BLOCK_SAMPLES = 6_400
-"""ITU-R BS.1770-4 measures in blocks of 400 ms; shorter excerpts are compared by their RMS."""
 
 Sources = Mapping[int, Pcm]
 """int16 (n,) of each source that a plan mentions."""
@@ -188,8 +186,9 @@ def match_loudness(plan: SplicePlan, sources: Sources) -> SplicePlan:
     if plan.loudness != BS1770:
         return plan
     anchor = plan.pieces[0].source
-    needed = {s for piece in plan.pieces for s in (piece.source, piece.stands_for) if s is not None}
-    gains_db = {source: _gain_db(sources[anchor], sources[source]) for source in needed}
+    first = _Heard(sources[anchor])
+    needed = {piece.source if piece.stands_for is None else piece.stands_for for piece in plan.pieces} - {anchor}
+    gains_db = {anchor: 0.0, **{source: _gain_db(first, _Heard(sources[source])) for source in needed}}
     return replace(plan, pieces=tuple(_levelled(piece, sources, gains_db=gains_db) for piece in plan.pieces))
 
 
@@ -200,11 +199,23 @@ def _levelled(piece: Piece, sources: Sources, *, gains_db: Mapping[int, float]) 
     else:
         span = slice(piece.onset, piece.offset)
         own, replaced = sources[piece.source][span], sources[piece.stands_for][span]
-        gain_db = _gain_db(replaced, own, further_db=gains_db[piece.stands_for])
+        gain_db = _gain_db(_Heard(replaced), _Heard(own), further_db=gains_db[piece.stands_for])
     return replace(piece, gain_db=_below_clipping(gain_db, excerpt(piece, sources)))
 
 
-def _gain_db(wanted: Pcm, given: Pcm, *, further_db: float = 0.0) -> float:
+class _Heard:
+    """An excerpt and how loud it is, measured once and only when asked for."""
+
+    def __init__(self, pcm: Pcm) -> None:
+        self.samples = to_float(pcm)
+        self.rms_dbfs = rms_dbfs(self.samples)
+
+    @cached_property
+    def lufs(self) -> float:
+        return loudness_lufs(self.samples)
+
+
+def _gain_db(wanted: _Heard, given: _Heard, *, further_db: float = 0.0) -> float:
     """Return the gain that makes `given` as loud as `wanted`, and louder by `further_db`, within the bounds."""
     gain_db = _difference_db(wanted, given) + further_db
     return float(np.clip(gain_db, -MAX_GAIN_DB, MAX_GAIN_DB))
@@ -216,13 +227,10 @@ def _below_clipping(gain_db: float, played: npt.NDArray[np.float64]) -> float:
     return float(np.floor(min(gain_db, 20.0 * np.log10(32_767.0 / peak)) * 100.0) / 100.0)
 
 
-def _difference_db(wanted: Pcm, given: Pcm) -> float:
+def _difference_db(wanted: _Heard, given: _Heard) -> float:
     """Return by how many dB `given` must be raised to be as loud as `wanted`; 0 when either is silence."""
-    if wanted is given:
+    if min(wanted.rms_dbfs, given.rms_dbfs) < AUDIBLE_DBFS:
         return 0.0
-    first, second = to_float(wanted), to_float(given)
-    if min(rms_dbfs(first), rms_dbfs(second)) < AUDIBLE_DBFS:
-        return 0.0
-    if min(first.size, second.size) < BS1770_BLOCK_SAMPLES:
-        return rms_dbfs(first) - rms_dbfs(second)
-    return loudness_lufs(first) - loudness_lufs(second)
+    if min(wanted.samples.size, given.samples.size) < BLOCK_SAMPLES:
+        return wanted.rms_dbfs - given.rms_dbfs
+    return wanted.lufs - given.lufs

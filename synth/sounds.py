@@ -6,12 +6,9 @@ changed since is noticed instead of heard.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +16,10 @@ import numpy as np
 import tqdm
 
 from audio.errors import AudioError, ToolkitError, UsageError
-from audio.manifest import AUDIO_SUFFIXES
+from audio.manifest import recordings_below
 from audio.reading import blocks
 from audio.segments import SAMPLE_RATE
+from synth.cache import file_sha256
 
 LOG = logging.getLogger(__name__)
 
@@ -67,10 +65,10 @@ class SoundFolder:
         """Return where `sound` lies; raise `AudioError` when it is missing, or is not what it was."""
         path = self.root / sound.path
         try:
-            facts = path.stat()
+            path.stat()
         except OSError as error:
             raise AudioError(f"{path}: a sound of the channel cannot be opened: {error.strerror}") from None
-        received = _sha256(path, facts.st_mtime_ns, facts.st_size)
+        received = file_sha256(path)
         if received != sound.sha256:
             expected = f"expected SHA-256 {sound.sha256[:12]}..., received {received[:12]}..."
             raise AudioError(f"{path}: a sound of the channel has changed since its plan was made: {expected}")
@@ -90,7 +88,7 @@ def list_sounds(root: Path, *, longest_s: float = float("inf")) -> SoundFolder:
     """
     if not root.is_dir():
         raise UsageError(f"{root}: expected a folder with recordings")
-    names = sorted(path.relative_to(root).as_posix() for path in _recordings(root))
+    names = sorted(path.relative_to(root).as_posix() for path in recordings_below(root))
     sounds = []
     for name in tqdm.tqdm(names, desc=f"sounds of {root.name}", disable=None, leave=False):
         try:
@@ -100,11 +98,6 @@ def list_sounds(root: Path, *, longest_s: float = float("inf")) -> SoundFolder:
     if not sounds:
         raise UsageError(f"{root}: expected a folder with recordings, received {len(names)} files, none of use")
     return SoundFolder(root, tuple(sounds))
-
-
-def _recordings(root: Path) -> list[Path]:
-    found = [Path(parent, name) for parent, _, names in os.walk(root) for name in names]
-    return [path for path in found if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".")]
 
 
 def _sound(root: Path, name: str, *, longest_s: float) -> Sound:
@@ -117,18 +110,7 @@ def _sound(root: Path, name: str, *, longest_s: float) -> Sound:
         raise AudioError(f"{path}: is silent")
     if n_samples > longest_s * SAMPLE_RATE:
         raise AudioError(f"{path}: lasts {n_samples / SAMPLE_RATE:.1f} s, expected at most {longest_s:g} s")
-    facts = path.stat()
-    return Sound(name, _sha256(path, facts.st_mtime_ns, facts.st_size), n_samples)
-
-
-@lru_cache(maxsize=65_536)
-def _sha256(path: Path, mtime_ns: int, size: int) -> str:
-    """Hash a file; once per process unless its time or size changes."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be read: {error.strerror}") from None
+    return Sound(name, file_sha256(path), n_samples)
 
 
 def sound_from_json(facts: Mapping[str, Any]) -> Sound:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from audio.errors import ToolkitError
 from audio.labels import FAKE
 from audio.segments import SAMPLE_RATE, Segment, union
-from synth.pcm import Pcm, from_db
+from synth.pcm import Pcm, from_db, weighted
 
 if TYPE_CHECKING:
     from pydub import AudioSegment
@@ -249,10 +249,9 @@ def excerpt(piece: Piece, sources: Mapping[int, Pcm]) -> npt.NDArray[np.float64]
 
 def tilted(samples: npt.NDArray[np.floating], tilt_db: float) -> npt.NDArray[np.float64]:
     """Lean the spectrum of samples (n,) by `tilt_db` per octave, without any phase; float64 (n,)."""
-    size = 1 << max(2 * samples.size - 1, 1).bit_length()
-    frequency_hz = np.clip(np.fft.rfftfreq(size, 1 / SAMPLE_RATE), *TILT_RANGE_HZ)
-    gain = 10.0 ** (tilt_db * np.log2(frequency_hz / TILT_PIVOT_HZ) / 20.0)
-    return np.asarray(np.fft.irfft(np.fft.rfft(samples, size) * gain, size)[: samples.size])
+    return weighted(
+        samples, lambda hz: 10.0 ** (tilt_db * np.log2(np.clip(hz, *TILT_RANGE_HZ) / TILT_PIVOT_HZ) / 20.0)
+    )
 
 
 def _cut(piece: Piece, sources: Mapping[int, Pcm]) -> AudioSegment:

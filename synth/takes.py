@@ -8,7 +8,6 @@ voices came in (their past must not tell them apart), and is kept in the cache. 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -17,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from audio.errors import AudioError, ToolkitError
+from audio.errors import ToolkitError
 from audio.reading import ffmpeg_version, find_ffmpeg, read_span
-from synth.cache import Cache, content_key
+from synth.cache import Cache, content_key, file_sha256
 from synth.codecs import fixed_coding, pass_codecs
 from synth.engines import Engine, engine
 from synth.engines.command import CommandEngine
@@ -115,7 +114,7 @@ class Library:
         facts = {name: value for name, value in vars(take).items() if value not in ("", None)}
         if take.treatment is not None:
             facts["treatment"] = take.treatment.to_json()
-        return facts if take.kind == SPOKEN else {**facts, "sha256": _sha256_of(self._path(take))}
+        return facts if take.kind == SPOKEN else {**facts, "sha256": file_sha256(self._path(take))}
 
     def engine(self, name: str) -> Engine:
         """Return a command of one's own or a built-in engine; raise `EngineError` for any other name."""
@@ -175,11 +174,3 @@ def _as_loud(samples: Samples, wanted: Samples) -> Samples:
 @lru_cache(maxsize=1)
 def _ffmpeg_build() -> str:
     return ffmpeg_version(find_ffmpeg())
-
-
-@lru_cache(maxsize=16_384)
-def _sha256_of(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be read: {error.strerror}") from None

@@ -17,7 +17,7 @@ import numpy as np
 from audio.errors import ToolkitError
 from audio.segments import SAMPLE_RATE
 from synth.codecs import Coding, pass_codecs
-from synth.pcm import Samples, fitted, from_db
+from synth.pcm import Samples, fitted, from_db, weighted
 
 SHIFT, RESAMPLE, EQUALISE, GAIN, CODEC, DENOISE = "shift", "resample", "equalise", "gain", "codec", "denoise"
 
@@ -151,9 +151,9 @@ def _there_and_back(samples: Samples, rate_hz: int) -> Samples:
 
 def _equalised(samples: Samples, bands_db: tuple[float, ...]) -> Samples:
     """Filter without phase: gains in dB, linear between the centres on a logarithmic scale of frequency."""
-    size = 1 << max(2 * samples.size - 1, 1).bit_length()
-    octaves = np.log2(np.maximum(np.fft.rfftfreq(size, 1 / SAMPLE_RATE), 1.0))
-    gain = 10.0 ** (np.interp(octaves, np.log2(BANDS_HZ), bands_db) / 20.0)
-    filtered = np.fft.irfft(np.fft.rfft(samples, size) * gain, size)[: samples.size]
+    centres = np.log2(BANDS_HZ)
+    filtered = weighted(
+        samples, lambda hz: 10.0 ** (np.interp(np.log2(np.maximum(hz, 1.0)), centres, bands_db) / 20.0)
+    )
     peak = float(np.abs(filtered).max(initial=0.0))
     return np.asarray(filtered / max(peak, 1.0), dtype=np.float32)
