@@ -2,7 +2,7 @@
 
 A line is a JSON object that begins with `schema_version`; the other keys are the fields of `Clip`. Paths are
 relative to the folder of the manifest, so a set can be moved, and never leave it, so a set from a stranger
-cannot make us read other files. Format 1 is a promise: a file of it must always read.
+cannot make us read other files. Formats are promises: a file of any version must always read.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -20,14 +20,20 @@ from audio.errors import ManifestError, SegmentError
 from audio.labels import FAKE, LABELS, REAL
 from audio.segments import SAMPLE_RATE, Segment
 
-SCHEMA_VERSION = 1
-"""Version of the line format that `write_manifest` writes."""
+SCHEMA_VERSION = 2
+"""Version of the line format that `write_manifest` writes. Version 1 had no `traits`."""
+
+READABLE_VERSIONS = (1, 2)
+"""Versions that `read_manifest` reads."""
 
 MANIFEST_NAMES = ("manifest.jsonl", "manifest.csv")
 """What `read_set` looks for in a folder, in this order."""
 
 TABLE_FIELDS = ("path", "label", "speaker", "generator", "language", "split", "source_clip", "codec", "text")
-"""The columns that `read_table` takes; the first two must be there."""
+"""The columns that `read_table` takes as fields of a clip; the first two must be there."""
+
+SEGMENTS_COLUMN = "segments"
+"""The column of a table in which spans stand, as JSON: `[[onset_s, offset_s, "fake"], ...]`."""
 
 SPLITS = ("train", "dev", "test", "test_unseen")
 """What a clip is for. `test_unseen`: the test speakers, with generators that were held out of training."""
@@ -80,6 +86,9 @@ class Clip:
     """The codec in its past, for example "g722"."""
     source_clip: str = ""
     """The genuine recording that this one copies word for word (its twin)."""
+    traits: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Whatever else is known of speaker, fake and recording, as text by name: `sex`, `age`, `style` (how expressive),
+    `kind` (tts, vc, vocoder ...) and so on. Evaluation breaks its figures down by them."""
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -111,21 +120,21 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Clip]:
 def read_table(path: str | os.PathLike[str]) -> list[Clip]:
     """Read the clips of a CSV whose first line names its columns, in file order.
 
-    Needs the columns `path` and `label` (in any case) and takes the others of `TABLE_FIELDS`; what else there is
-    is passed over. An empty cell means unknown, and so does a split that is not one of `SPLITS`. Clips have no
-    segments and an unknown length.
+    Needs the columns `path` and `label` (in any case) and takes the others of `TABLE_FIELDS` and `SEGMENTS_COLUMN`;
+    what else there is becomes traits. An empty cell means unknown, and so does a split that is not one of `SPLITS`.
+    Clips have an unknown length.
 
     Raises
     ------
     ManifestError
-        Naming file and line: for a missing file or column, a clip that `Clip` refuses, or a path that occurs
-        twice.
+        Naming file and line: for a missing file or column, spans that are no JSON, a clip that `Clip` refuses, or
+        a path that occurs twice.
     """
     clips: dict[str, Clip] = {}
     for number, cells in _cells(Path(path)):
         try:
             _add(clips, _from_cells(cells))
-        except ManifestError as error:
+        except (ManifestError, SegmentError) as error:
             raise ManifestError(f"{path}:{number}: {error}") from None
     return list(clips.values())
 
@@ -193,6 +202,12 @@ def resolve(manifest_path: str | os.PathLike[str], clip: Clip) -> Path:
     if not found.is_relative_to(folder):
         raise ManifestError(f"{given}: {clip.path!r} leads out of the set's folder")
     return found
+
+
+def fake_spans(clip: Clip, n_samples: int) -> list[Segment]:
+    """Return the fake spans of a clip; a fake clip without any is fake from end to end (plain folders)."""
+    fake = [segment for segment in clip.segments if segment.label == FAKE]
+    return [Segment(0, n_samples)] if clip.label == FAKE and not fake else fake
 
 
 def scan_folder(root: str | os.PathLike[str]) -> list[Clip]:
@@ -265,7 +280,24 @@ def _from_cells(cells: Mapping[str, str]) -> Clip:
     facts |= {"path": cells["path"], "label": facts["label"].lower()}
     if facts.get("split") not in SPLITS:
         facts["split"] = ""
-    return Clip(**facts)  # type: ignore[arg-type]
+    others = {name: value.strip() for name, value in cells.items() if name and name not in _COLUMNS}
+    traits = {name: value for name, value in others.items() if value}
+    return Clip(**facts, segments=_from_cell(cells.get(SEGMENTS_COLUMN, "")), traits=traits)  # type: ignore[arg-type]
+
+
+_COLUMNS = (*TABLE_FIELDS, SEGMENTS_COLUMN)
+
+
+def _from_cell(cell: str) -> tuple[Segment, ...]:
+    """Read the spans in a cell of `SEGMENTS_COLUMN`."""
+    try:
+        spans = [(float(onset_s), float(offset_s), label) for onset_s, offset_s, label in json.loads(cell or "[]")]
+        return tuple(Segment(round(a * SAMPLE_RATE), round(b * SAMPLE_RATE), label) for a, b, label in spans)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        if isinstance(error, SegmentError):
+            raise
+        expected = 'expected JSON like [[1.28, 2.02, "fake"]], in seconds'
+        raise ManifestError(f"{SEGMENTS_COLUMN}: {expected}, received {cell[:60]!r}") from None
 
 
 def _to_json(clip: Clip) -> bytes:
@@ -288,8 +320,9 @@ def _segment_to_json(segment: Segment) -> dict[str, Any]:
 def _from_json(line: str) -> Clip:
     facts = _json_object(line)
     version = facts.pop("schema_version", None)
-    if version != SCHEMA_VERSION:
-        raise ManifestError(f"schema_version: expected {SCHEMA_VERSION}, received {version!r}")
+    if version not in READABLE_VERSIONS:
+        known = " or ".join(map(str, READABLE_VERSIONS))
+        raise ManifestError(f"schema_version: expected {known}, received {version!r}")
     _check_keys(facts, "clip", required={"path", "label"}, known={field.name for field in fields(Clip)})
     facts["segments"] = tuple(_segment_from_json(s) for s in _json_list(facts, "segments"))
     facts["sources"] = tuple(_json_list(facts, "sources"))
@@ -333,6 +366,7 @@ _FIELD_TYPES: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("split", "text", "codec", "source_clip"), (str,)),
     **dict.fromkeys(("n_samples", "sample_rate"), (int,)),
     **dict.fromkeys(("splice", "channel"), (Mapping, type(None))),
+    "traits": (Mapping,),
     "seed": (int, type(None)),
 }
 
@@ -343,6 +377,8 @@ def _check_types(clip: Clip) -> None:
         if not isinstance(value, types) or isinstance(value, bool):
             expected = " or ".join("None" if t is type(None) else t.__name__ for t in types)
             raise ManifestError(f"{name}: expected {expected}, received {value!r}")
+    if not all(isinstance(text, str) for pair in clip.traits.items() for text in pair):
+        raise ManifestError(f"traits: expected text by name, received {dict(clip.traits)!r}")
     if not all(isinstance(source, Mapping) for source in clip.sources):
         raise ManifestError(f"sources: expected objects, received {clip.sources!r}")
 

@@ -9,14 +9,13 @@ import numpy as np
 
 from audio import reading, segments
 from audio.labels import label_index
-from audio.manifest import Clip
+from audio.manifest import Clip, fake_spans
 from model import metrics
 from model.bundle import Thresholds
 from model.features import FRAME_HOP_SAMPLES
 from model.judging.detector import Detector, Evidence, conclude
 from model.judging.verdict import Verdict, clip_probabilities, softmax
 from model.training.examples import TrainingSet
-from model.training.recordings import fake_spans
 
 ENTER = tuple(round(0.05 * step, 2) for step in range(4, 19))
 """What is tried for the threshold that opens a span: 0.2 to 0.9."""

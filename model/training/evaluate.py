@@ -9,12 +9,11 @@ import numpy as np
 
 from audio import jobs, segments
 from audio.labels import HYBRID, LABELS
-from audio.manifest import Clip
+from audio.manifest import Clip, fake_spans
 from model import metrics
 from model.features import FRAME_HOP_SAMPLES
 from model.judging.detector import Detector
 from model.training.examples import TrainingSet
-from model.training.recordings import fake_spans
 
 Table = dict[str, Any]
 

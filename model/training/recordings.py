@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from audio import reading, segments
 from audio.errors import ManifestError
-from audio.labels import FAKE
-from audio.manifest import Clip
+from audio.manifest import Clip, fake_spans
 
 if TYPE_CHECKING:
     from model.training.examples import TrainingSet
@@ -90,12 +89,6 @@ class Filed:
     def truth(self, n_samples: int) -> npt.NDArray[np.bool_]:
         """See `Recording`."""
         return segments.to_frames(fake_spans(self.clip, n_samples), n_samples, 1)
-
-
-def fake_spans(clip: Clip, n_samples: int) -> list[segments.Segment]:
-    """Return the fake spans of a clip; a fake clip without any is fake from end to end (plain folders)."""
-    fake = [s for s in clip.segments if s.label == FAKE]
-    return [segments.Segment(0, n_samples)] if clip.label == FAKE and not fake else fake
 
 
 class Example(Protocol):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from audio.errors import ManifestError
 from audio.manifest import Clip, read_manifest, resolve, scan_folder, write_manifest
 from audio.segments import Segment
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "manifest_v1.jsonl"
+GOLDEN = Path(__file__).parents[1] / "golden" / "manifest_v2.jsonl"
+GOLDEN_1 = GOLDEN.with_name("manifest_v1.jsonl")
 
 FULL = Clip(
     path="hybrid/ünï 1.wav",
@@ -28,6 +30,7 @@ FULL = Clip(
     text="hello\nworld",
     codec="g722",
     source_clip="real/1.wav",
+    traits={"sex": "f", "style": "flat"},
 )
 
 
@@ -46,8 +49,8 @@ def refused(tmp_path: Path, *lines: str) -> str:
 
 def test_frozen_file_of_version_1_still_reads() -> None:
     """Catches any change that would lock people out of the sets they have."""
-    hybrid, real = read_manifest(GOLDEN)
-    assert hybrid == FULL
+    hybrid, real = read_manifest(GOLDEN_1)
+    assert hybrid == replace(FULL, traits={})
     assert real == Clip("real/2.flac", "real")
 
 
@@ -56,7 +59,7 @@ def test_written_bytes_are_the_frozen_ones(tmp_path: Path) -> None:
     path = tmp_path / "manifest.jsonl"
     write_manifest(path, [FULL, Clip("real/2.flac", "real")])
     assert path.read_bytes() == GOLDEN.read_bytes()
-    assert path.read_bytes().startswith(b'{"schema_version": 1, "path"')
+    assert path.read_bytes().startswith(b'{"schema_version": 2, "path"')
     assert [p.name for p in tmp_path.iterdir()] == ["manifest.jsonl"]
 
 
@@ -72,8 +75,8 @@ def test_minimal_line_blank_lines_and_byte_order_mark(tmp_path: Path) -> None:
         ("{", "expected a JSON object"),
         ("[1]", "expected a JSON object"),
         ("[" * 100_000, "expected a JSON object"),
-        (line(schema_version=2), "schema_version: expected 1, received 2"),
-        ('{"path": "a.wav", "label": "real"}', "schema_version: expected 1, received None"),
+        (line(schema_version=3), "schema_version: expected 1 or 2, received 3"),
+        ('{"path": "a.wav", "label": "real"}', "schema_version: expected 1 or 2, received None"),
         ('{"schema_version": 1, "path": "b.wav"}', "clip: missing label"),
         (line(speeker="x"), "unknown field speeker"),
         (line(label="bona fide"), "label: expected one of real, fake, hybrid, received 'bona fide'"),
@@ -84,6 +87,8 @@ def test_minimal_line_blank_lines_and_byte_order_mark(tmp_path: Path) -> None:
         (line(seed=1.5), "seed: expected int or None"),
         (line(splice=[]), "splice: expected Mapping or None"),
         (line(sources=["a.wav"]), "sources: expected objects"),
+        (line(traits=["f"]), "traits: expected Mapping"),
+        (line(traits={"age": 34}), "traits: expected text by name"),
         (line(segments={}), "segments: expected a list"),
         (line(label="fake", segments=[[0, 1]]), "segment: expected an object"),
         (line(label="fake", segments=[{"onset": 0}]), "segment: missing offset"),

@@ -8,6 +8,7 @@ import pytest
 
 from audio.errors import ManifestError
 from audio.manifest import Clip, read_set, read_table, write_manifest
+from audio.segments import Segment
 
 TABLE = """\
 path,label,generator,kind,speaker,language,duration_s,source_clip,split,codec,text
@@ -25,9 +26,32 @@ def table(tmp_path: Path, text: str, *, name: str = "manifest.csv", encoding: st
 def test_a_table_of_somebody_else(tmp_path: Path) -> None:
     """Catches columns taken by place, labels by case, splits that we do not know, and empty cells read as text."""
     assert read_table(table(tmp_path, TABLE)) == [
-        Clip("real/a b.flac", "real", speaker="ann", language="en", split="train", codec="g722", text="said, so"),
-        Clip("fake/x.flac", "fake", generator="hifigan", language="en", source_clip="real/a b.flac"),
+        Clip(
+            "real/a b.flac",
+            "real",
+            speaker="ann",
+            language="en",
+            split="train",
+            codec="g722",
+            text="said, so",
+            traits={"duration_s": "1.5"},
+        ),
+        Clip(
+            "fake/x.flac",
+            "fake",
+            generator="hifigan",
+            language="en",
+            source_clip="real/a b.flac",
+            traits={"kind": "vocoder"},
+        ),
     ]
+
+
+def test_spans_in_a_table(tmp_path: Path) -> None:
+    """Catches seconds taken for samples, and the column kept as a trait beside."""
+    text = 'path,label,segments\na.wav,hybrid,"[[0.5, 1.28, ""fake""], [1.28, 2, ""real""]]"\nb.wav,real,\n'
+    spans = (Segment(8_000, 20_480, "fake"), Segment(20_480, 32_000, "real"))
+    assert read_table(table(tmp_path, text)) == [Clip("a.wav", "hybrid", spans), Clip("b.wav", "real")]
 
 
 def test_short_rows_blank_lines_and_spreadsheets(tmp_path: Path) -> None:
@@ -44,6 +68,9 @@ def test_short_rows_blank_lines_and_spreadsheets(tmp_path: Path) -> None:
         ("path,label\n../a.wav,real\n", "manifest.csv:2: path: expected a/relative/path"),
         ("path,label\na.wav,real\na.wav,fake\n", "manifest.csv:3: path: 'a.wav' occurs twice"),
         ('path,label,text\na.wav,real,"two\nlines"\nb.wav,x,\n', "manifest.csv:4: label"),
+        ("path,label,segments\na.wav,fake,1-2\n", "manifest.csv:2: segments: expected JSON like"),
+        ("path,label,segments\na.wav,fake,5\n", "manifest.csv:2: segments: expected JSON like"),
+        ('path,label,segments\na.wav,fake,"[[2,1,""fake""]]"\n', "manifest.csv:2: segment bounds"),
         ("path;label\na.wav;real\n", "expected the columns path and label, path is missing: path;label"),
         ("path,class\na.wav,real\n", "label is missing"),
         ("", "an empty file"),

@@ -26,7 +26,7 @@ from model.training.examples import (
     fixed_windows,
     read_set,
 )
-from model.training.recordings import Filed, Splices, fake_spans
+from model.training.recordings import Filed, Splices
 
 FEATURES = FeatureConfig(hop_samples=320, n_mels=32)
 

@@ -1,0 +1,1 @@
+"""Readers of known data sets: each turns a folder as it was downloaded into our clips."""
