@@ -9,7 +9,6 @@ import hashlib
 import os
 import sys
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from audio.errors import AudioError, ToolkitError
@@ -38,24 +37,6 @@ def content_key(*parts: str | Pcm) -> str:
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
     return digest.hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hex; hashed once per process unless its time or size changes.
-
-    Raises `AudioError` when the file cannot be read.
-    """
-    try:
-        facts = path.stat()
-        return _hashed(path, facts.st_mtime_ns, facts.st_size)
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-@lru_cache(maxsize=65_536)
-def _hashed(path: Path, mtime_ns: int, size: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from audio import jobs
+from audio.digest import file_sha256
 from audio.errors import AudioError, ToolkitError, UsageError
 from audio.reading import write_wav
 from audio.segments import n_frames
 from synth.activity import HOP_SAMPLES, speech_frames
 from synth.augment import Variation, varied
-from synth.cache import file_sha256
 from synth.cutting import cut, excerpts, trimmed
 from synth.denoise import spectral_gate, spectral_subtract, wavelet
 from synth.loudness import normalised

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import tqdm
 
+from audio.digest import file_sha256
 from audio.errors import AudioError, ToolkitError, UsageError
 from audio.manifest import recordings_below
 from audio.reading import blocks
 from audio.segments import SAMPLE_RATE
-from synth.cache import file_sha256
 
 LOG = logging.getLogger(__name__)
 

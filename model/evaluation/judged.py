@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from audio.errors import UsageError
 from audio.labels import HYBRID, LABELS
 from audio.manifest import Clip, fake_spans
-from audio.segments import Segment
+from audio.segments import Segment, clip_to
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -39,11 +40,16 @@ class Judged:
     """The fake spans that it found, with their confidences; None for a system that locates nothing."""
     reasons: tuple[str, ...] = ()
     """Why it abstained, or the message of the error."""
+    failed: bool = False
+    """Whether the recording could not be judged at all."""
+    pitch_hz: float | None = None
+    """Median fundamental frequency, where it was measured."""
+    snr_db: float | None = None
+    """How far the recording stands above its own noise, where it was measured."""
 
     def __post_init__(self) -> None:
-        numbers = [*(() if self.score is None else (self.score,)), *(self.probabilities or ())]
         frames = np.zeros(0) if self.frame_scores is None else self.frame_scores
-        if not np.isfinite(numbers).all() or not np.isfinite(frames).all():
+        if not all(map(math.isfinite, (self.score or 0.0, *(self.probabilities or ())))) or not _is_finite(frames):
             raise UsageError(f"{self.clip.path}: expected finite scores. Received some that are not")
         if self.probabilities is not None and len(self.probabilities) != len(LABELS):
             raise UsageError(f"{self.clip.path}: expected 3 probabilities. Received: {self.probabilities}")
@@ -56,10 +62,17 @@ class Judged:
     @property
     def truth(self) -> list[Segment] | None:
         """The fake spans; None for a hybrid of which nobody says where they are."""
-        spans = fake_spans(self.clip, self.n_samples)
-        return None if self.clip.label == HYBRID and not spans else spans
+        spans = fake_spans(self.clip, self.n_samples) if self.n_samples or self.clip.segments else []
+        if self.clip.label == HYBRID and not spans:
+            return None
+        # Times in label files are rounded: a last span may end a little behind the recording.
+        return clip_to(spans, 0, self.n_samples) if self.n_samples else spans
 
     @property
     def group(self) -> str:
         """What the clip shares its luck with: its speaker; a clip of an unknown one stands alone."""
         return f"speaker {self.clip.speaker}" if self.clip.speaker else f"clip {self.clip.path}"
+
+
+def _is_finite(scores: npt.NDArray[np.floating]) -> bool:
+    return not scores.size or bool(np.isfinite(scores).all())

@@ -1,14 +1,23 @@
-"""How many clips got the right one of three verdicts; an abstention is a verdict of its own, and never right."""
+"""How many clips got the right one of three verdicts; an abstention is a verdict of its own, and never right.
+
+Every figure is computed from a table of counts: of one table (3, 4) it is a plain number, None where it is undefined;
+of a stack of tables (..., 3, 4), as a bootstrap makes them, a float64 array over the leading axes, NaN where it is
+undefined. An abstention is a miss for the true class and a false alarm for none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from audio.errors import UsageError
 from audio.labels import LABELS
+
+Table = npt.NDArray[np.int64] | npt.NDArray[np.float64]
+"""Whole numbers of clips (..., 3, 4): rows by true class, columns by verdict, the last for abstentions."""
 
 
 def confusion(truth: Sequence[str], predicted: Sequence[str | None]) -> npt.NDArray[np.int64]:
@@ -24,29 +33,103 @@ def confusion(truth: Sequence[str], predicted: Sequence[str | None]) -> npt.NDAr
         When the lengths differ or a label is unknown.
     """
     if len(truth) != len(predicted):
-        raise UsageError(f"confusion: expected as many verdicts as truths. Received: {len(predicted)} and {len(truth)}")
+        raise UsageError(f"confusion: expected as many verdicts as truths, received {len(predicted)} and {len(truth)}")
     table = np.zeros((len(LABELS), len(LABELS) + 1), dtype=np.int64)
     columns = (*LABELS, None)
     for true, verdict in zip(truth, predicted, strict=True):
         if true not in LABELS or verdict not in columns:
-            raise UsageError(f"confusion: expected labels out of {LABELS}. Received: {true!r}, {verdict!r}")
+            raise UsageError(f"confusion: expected labels out of {LABELS}, received {true!r}, {verdict!r}")
         table[LABELS.index(true), columns.index(verdict)] += 1
     return table
 
 
-def accuracy(table: npt.NDArray[np.int64]) -> float | None:
-    """Return the share of clips judged right; an abstention is not right. None for no clips."""
-    n_clips = int(table.sum())
-    return float(np.trace(table[:, : len(LABELS)])) / n_clips if n_clips else None
+def accuracy(table: Table) -> Any:
+    """Return the share of clips judged right, an abstention being wrong; undefined for no clips.
 
+    Parameters
+    ----------
+    table
+        Counts (3, 4), or a stack of them (..., 3, 4).
 
-def macro_f1(table: npt.NDArray[np.int64]) -> float | None:
-    """Return the unweighted mean of the three classes' F1; None when a class has no clip.
+    Returns
+    -------
+    float or None for one table, float64 (...) with NaN for a stack.
 
-    An abstention is a miss for the true class and a false alarm for none.
+    Raises
+    ------
+    UsageError
+        When `table` has another shape.
     """
-    hits = np.diag(table[:, : len(LABELS)])
-    actual, called = table.sum(axis=1), table[:, : len(LABELS)].sum(axis=0)
-    if not actual.all():
-        return None
-    return float(np.mean(2 * hits / (actual + called)))
+    hits, actual, _ = _counts(table)
+    return _figure(_shares(hits.sum(axis=-1), actual.sum(axis=-1)))
+
+
+def precision(table: Table) -> Any:
+    """Return, for each class, the share of the clips called so that are so; undefined when none is called so.
+
+    Parameters and errors as in `accuracy`.
+
+    Returns
+    -------
+    Tuple of three (real, fake, hybrid), each float or None, for one table; float64 (..., 3) with NaN for a stack.
+    """
+    hits, _, called = _counts(table)
+    return _figures(_shares(hits, called))
+
+
+def recall(table: Table) -> Any:
+    """Return, for each class, the share of its clips that are called so; undefined for a class without clips.
+
+    Parameters, returned values and errors as in `precision`.
+    """
+    hits, actual, _ = _counts(table)
+    return _figures(_shares(hits, actual))
+
+
+def f1(table: Table) -> Any:
+    """Return, for each class, the harmonic mean of precision and recall; undefined for a class without clips.
+
+    Computed as 2 hits / (clips of the class + clips called so), so a class that is there but never called has 0.
+    Parameters, returned values and errors as in `precision`.
+    """
+    return _figures(_f1(table))
+
+
+def macro_f1(table: Table) -> Any:
+    """Return the unweighted mean of the three classes' F1; undefined when any class has no clip.
+
+    Parameters, returned values and errors as in `accuracy`.
+    """
+    return _figure(_f1(table).mean(axis=-1))
+
+
+def _f1(table: Table) -> npt.NDArray[np.float64]:
+    """Return F1 (..., 3), NaN for a class without clips."""
+    hits, actual, called = _counts(table)
+    return _shares(2 * hits, np.where(actual > 0, actual + called, 0))
+
+
+def _counts(table: Table) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return, each (..., 3): how many of each class are called so, how many there are, how many are called so."""
+    counts = np.asarray(table, dtype=np.float64)
+    if counts.shape[-2:] != (len(LABELS), len(LABELS) + 1):
+        raise UsageError(f"table of verdicts: expected shape (..., 3, 4), received {counts.shape}")
+    verdicts = counts[..., : len(LABELS)]
+    return np.diagonal(verdicts, axis1=-2, axis2=-1), counts.sum(axis=-1), verdicts.sum(axis=-2)
+
+
+def _shares(part: npt.NDArray[np.float64], whole: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return part / whole, NaN where the whole is 0."""
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
+
+
+def _figure(values: npt.NDArray[np.float64]) -> Any:
+    """Return a stack's values as they are, one table's as a plain number, None for NaN."""
+    if values.ndim:
+        return values
+    return None if np.isnan(values) else float(values)
+
+
+def _figures(values: npt.NDArray[np.float64]) -> Any:
+    """Return a stack's values as they are, one table's as three plain numbers."""
+    return values if values.ndim > 1 else tuple(_figure(value) for value in values)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from audio.errors import ManifestError
-from audio.manifest import Clip, read_manifest, resolve, scan_folder, write_manifest
+from audio.manifest import Clip, fake_spans, read_manifest, resolve, scan_folder, write_manifest
 from audio.segments import Segment
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "manifest_v2.jsonl"
@@ -173,3 +173,10 @@ def test_scan_folder_without_recordings_says_so(tmp_path: Path) -> None:
         scan_folder(tmp_path)
     with pytest.raises(ManifestError, match="expected a folder"):
         scan_folder(tmp_path / "none")
+
+
+def test_fake_spans_of_each_class() -> None:
+    assert fake_spans(Clip("a.wav", "real"), 100) == []
+    assert fake_spans(Clip("a.wav", "fake"), 100) == [Segment(0, 100)]
+    given = (Segment(0, 10, "real"), Segment(10, 20))
+    assert fake_spans(Clip("a.wav", "hybrid", segments=given), 100) == [given[1]]

@@ -184,13 +184,6 @@ def test_a_plain_folder_trains_classes_only(tmp_path):
     np.testing.assert_array_equal(frames[known].mean(axis=(1, 2)), classes[known, 1])
 
 
-def test_fake_spans_of_each_class():
-    assert fake_spans(Clip("a.wav", REAL), 100) == []
-    assert fake_spans(Clip("a.wav", FAKE), 100) == [Segment(0, 100)]
-    given = (Segment(0, 10, REAL), Segment(10, 20))
-    assert fake_spans(Clip("a.wav", HYBRID, segments=given), 100) == [given[1]]
-
-
 def test_sets_without_the_needed_splits_are_refused(tmp_path):
     write_manifest(tmp_path / "manifest.jsonl", [Clip("a.wav", REAL, split="train")])
     with pytest.raises(ManifestError, match="'dev'"):

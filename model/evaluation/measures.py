@@ -1,0 +1,116 @@
+"""What a recording is like, as far as its samples tell: for breaking figures down by pitch and by noise.
+
+Estimates for sorting clips into bands, not for judging them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from audio.segments import SAMPLE_RATE
+
+FRAME_SAMPLES = 320
+"""Length of the frames whose powers are compared: 20 ms."""
+
+FLOOR_SHARE = 0.1
+"""The quietest tenth of the frames is taken for the noise: speech pauses that often (Martin, "Noise power spectral
+density estimation based on optimal smoothing and minimum statistics", 2001, rests on the same)."""
+
+SILENCE_POWER = 1e-9
+"""Least power of the noise: -90 dB re full scale, just above the rounding noise of 16 bits."""
+
+F0_HZ = (60.0, 500.0)
+"""Range in which a fundamental frequency is looked for: low men's voices to high children's."""
+
+F0_WINDOW_SAMPLES = 800
+"""Length of the windows in which it is looked for: 50 ms, three periods of the lowest."""
+
+VOICED = 0.45
+"""Least normalised autocorrelation of a voiced window (Boersma, "Accurate short-term analysis of the fundamental
+frequency and the harmonics-to-noise ratio of a sampled sound", 1993: Praat's default voicing threshold)."""
+
+OCTAVE_COST = 0.01
+"""What a lag costs for each octave it is longer, so that a period wins over its double (Boersma 1993)."""
+
+LOUD_DB = 20.0
+"""Windows further than this below the loudest are not asked: they are no vowels."""
+
+MIN_VOICED_WINDOWS = 5
+"""With fewer of them, a quarter of a second, there is no pitch to speak of."""
+
+MOST_WINDOWS = 600
+"""Windows of a long recording that are asked, evenly spread: half a minute says enough about a voice."""
+
+
+def snr_db(samples: npt.NDArray[np.floating]) -> float | None:
+    """Estimate by how many dB a recording stands above its own noise.
+
+    The mean power of the frames louder than the floor, less that of the floor, over that of the floor; the floor is
+    the mean of the quietest `FLOOR_SHARE` of the frames.
+
+    Parameters
+    ----------
+    samples
+        float (n,) at 16 kHz, full scale 1.
+
+    Returns
+    -------
+    dB; None for a recording of less than ten frames, or one that nowhere rises above its floor.
+    """
+    n_frames = samples.size // FRAME_SAMPLES
+    if n_frames < round(1 / FLOOR_SHARE):
+        return None
+    framed = np.asarray(samples[: n_frames * FRAME_SAMPLES], dtype=np.float64).reshape(n_frames, FRAME_SAMPLES)
+    power = np.sort(np.square(framed).mean(axis=1))
+    n_floor = max(1, int(n_frames * FLOOR_SHARE))
+    floor = max(float(power[:n_floor].mean()), SILENCE_POWER)
+    above = float(power[n_floor:].mean()) - floor
+    return float(10.0 * np.log10(above / floor)) if above > 0.0 else None
+
+
+def pitch_hz(samples: npt.NDArray[np.floating]) -> float | None:
+    """Estimate the median fundamental frequency of the voiced windows by autocorrelation (Boersma 1993).
+
+    Parameters
+    ----------
+    samples
+        float (n,) at 16 kHz.
+
+    Returns
+    -------
+    Hz; None where hardly anything is voiced.
+    """
+    windows = _loud_windows(samples)
+    if not len(windows):
+        return None
+    lags = np.arange(int(SAMPLE_RATE / F0_HZ[1]), int(SAMPLE_RATE / F0_HZ[0]) + 1)
+    similarity = _autocorrelation(windows)[:, lags]
+    best = np.argmax(similarity - OCTAVE_COST * np.log2(lags), axis=1)
+    voiced = np.take_along_axis(similarity, best[:, None], axis=1)[:, 0] >= VOICED
+    if np.count_nonzero(voiced) < MIN_VOICED_WINDOWS:
+        return None
+    return float(SAMPLE_RATE / np.median(lags[best[voiced]]))
+
+
+def _loud_windows(samples: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Cut windows without overlap, float64 (n, F0_WINDOW_SAMPLES), zero-mean, and keep the loud ones."""
+    count = samples.size // F0_WINDOW_SAMPLES
+    windows = np.asarray(samples[: count * F0_WINDOW_SAMPLES]).reshape(count, F0_WINDOW_SAMPLES)
+    windows = windows[:: -(-count // MOST_WINDOWS) or 1].astype(np.float64)
+    windows -= windows.mean(axis=1, keepdims=True)
+    power = np.square(windows).mean(axis=1)
+    return windows[power > max(power.max(initial=0.0) * 10.0 ** (-LOUD_DB / 10.0), SILENCE_POWER)]
+
+
+def _autocorrelation(windows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Normalised autocorrelation, float64 of the same shape: that of the tapered windows over that of the taper."""
+    taper = np.hanning(F0_WINDOW_SAMPLES)
+
+    def correlate(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        power = np.square(np.abs(np.fft.rfft(rows, 2 * F0_WINDOW_SAMPLES)))
+        found = np.fft.irfft(power)[..., :F0_WINDOW_SAMPLES]
+        return found / found[..., :1]
+
+    own = correlate(taper)
+    return correlate(windows * taper) / np.maximum(own, 1e-3)
