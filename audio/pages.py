@@ -149,13 +149,14 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { font-size: 1.6rem; overflow-wrap: anywhere } h2 { font-size: 1.25rem; margin-top: 2.2rem }
 p { max-width: 46rem; overflow-wrap: anywhere }
 p.alarm { border-left: .3rem solid var(--alarm); padding-left: .8rem; font-weight: 600 }
-div.table { overflow-x: auto }
+div.table { overflow-x: auto; margin: 1rem 0 }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
 caption, figcaption { text-align: left; color: var(--faint); font-size: .9rem }
 th, td { padding: .2rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th.words, td.words { text-align: left; font-weight: inherit; white-space: normal }
 thead th, thead th.words { font-weight: 600 } tr.marked { font-weight: 700; color: var(--alarm) }
 figure { margin: 1.2rem 0 } img { max-width: 100%; height: auto; background: #ffffff; border-radius: .2rem }
+@media (max-width: 40rem) { th, td { padding: .2rem .35rem } }
 @media print { body { margin: 0; max-width: none } figure, tr { break-inside: avoid } }
 </style>
 </head>

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 
 from audio.errors import ToolkitError, UsageError
 from audio.manifest import SPLITS, Clip, read_set
+from audio.segments import SAMPLE_RATE
 
 if TYPE_CHECKING:
+    from model.bundle import Thresholds
     from model.evaluation.figures import Operating, Sample
+    from model.evaluation.judged import Judged
     from model.evaluation.report import Evaluation
     from model.evaluation.robustness import Robustness
     from model.evaluation.scoring import Alteration, Judge
@@ -35,6 +38,9 @@ DEV, NO_THRESHOLD, ALL = "dev", "none", "all"
 
 OUT = Path("outputs")
 """Where reports go unless told otherwise."""
+
+MOST_TOLD = 10
+"""So many reasons why recordings could not be judged are told one by one."""
 
 STRESS_SEED = 0
 """What the noises of the corruptions are drawn from."""
@@ -82,7 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
     out = arguments.out or OUT / f"evaluation-{set_name(place)}-{split}"
     judge = Judge(find_bundle(arguments.model), out, arguments.workers)
     operating = _operating(arguments, place, everything, clips, judge)
-    given = sample(judge.judge(place, clips), n_resamples=arguments.resamples)
+    given = sample(_told(judge.judge(place, clips)), n_resamples=arguments.resamples)
+    stress, lost = _stress(given, place, judge, operating) if arguments.stress else ([], [])
     found = Evaluation(
         name=f"{set_name(place)}, {split}",
         facts=_facts(arguments, judge, clips),
@@ -90,8 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
         figures=tuple(summarise(given, operating)),
         operating=operating,
         breakdowns=tuple(break_down(given, operating)),
-        stress=tuple(_stress(given, place, judge, operating)) if arguments.stress else (),
-        warnings=(*own_warnings(given), *shared_warnings(everything, clips)),
+        stress=tuple(stress),
+        warnings=(*own_warnings(given), *shared_warnings(everything, clips), *lost),
     )
     _write(out, found)
     print(json.dumps(found.to_json(), allow_nan=False) if arguments.json else evaluation_text(found), flush=True)
@@ -102,6 +109,8 @@ def run(arguments: argparse.Namespace) -> int:
 def set_name(place: Path) -> str:
     """Name a set after its folder, or its file where that says more."""
     absolute = place.resolve()
+    if absolute.is_dir():
+        return absolute.name
     return absolute.parent.name if absolute.stem == "manifest" else absolute.stem
 
 
@@ -131,7 +140,8 @@ def shared_warnings(everything: Sequence[Clip], tested: Sequence[Clip]) -> list[
         said.append("train and dev clips are among those tested: these are no test figures")
     speakers = {c.speaker for c in tested} & {c.speaker for c in others if c.path not in paths} - {""}
     if speakers:
-        said.append(f"{len(speakers)} speakers of the tested clips are in train or dev too: the figures flatter")
+        counted = f"{len(speakers)} speaker{'s' * (len(speakers) > 1)}"
+        said.append(f"{counted} of the tested clips also in train or dev: the figures flatter")
     return said
 
 
@@ -155,27 +165,44 @@ def _operating(
     else:
         other, given = read_set(where)
         clips = [clip for clip in given if clip.split == DEV] or given
+        if not clips:
+            raise UsageError(f"--threshold-from: expected a set with clips, received {where}, which has none")
         source = f"{set_name(other)}, {DEV}" if clips[0].split == DEV else set_name(other)
     check_apart((place, tested), (other, clips))
-    return operating_from(sample(judge.judge(other, clips), n_resamples=1), source=source, calibrated=True)
+    return operating_from(sample(_told(judge.judge(other, clips)), n_resamples=1), source=source, calibrated=True)
 
 
-def _stress(given: Sample, place: Path, judge: Judge, operating: Operating | None) -> list[Robustness]:
-    """Judge what could be judged again, under each corruption."""
+def _told(judged: list[Judged]) -> list[Judged]:
+    """Say on stderr why recordings could not be judged."""
+    reasons = list(dict.fromkeys("; ".join(found.reasons) for found in judged if found.failed))
+    for reason in reasons[:MOST_TOLD]:
+        _log.error("error: %s", reason)
+    if len(reasons) > MOST_TOLD:
+        _log.error("error: and %d more like these", len(reasons) - MOST_TOLD)
+    return judged
+
+
+def _stress(
+    given: Sample, place: Path, judge: Judge, operating: Operating | None
+) -> tuple[list[Robustness], list[str]]:
+    """Judge what could be judged again, under each corruption; say what could not be judged then."""
     from apps.stress import CORRUPTIONS, Stress
     from model.evaluation.figures import sample
     from model.evaluation.robustness import compare
 
     clean = given.only(lambda found: not found.failed)
     clips = [found.clip for found in clean.judged]
-    found = []
+    found, lost = [], []
     alterations: dict[str, tuple[str, Alteration]] = {
         name: (corruption.words, Stress(name, STRESS_SEED)) for name, corruption in CORRUPTIONS.items()
     }
     for name, (words, alter) in {**alterations, **_perturbation(judge)}.items():
-        again = sample(judge.judge(place, clips, alter=alter, name=name), n_resamples=given.n_resamples)
+        judged = _told(judge.judge(place, clips, alter=alter, name=name))
+        again = sample(judged, n_resamples=given.n_resamples)
         found.append(compare(clean, again, name=name, words=words, operating=operating))
-    return found
+        if failed := sum(each.failed for each in judged):
+            lost.append(f"{failed} of {len(clips)} clips could not be judged after the corruption {name}")
+    return found, lost
 
 
 def _perturbation(judge: Judge) -> Mapping[str, tuple[str, Alteration]]:
@@ -205,20 +232,34 @@ def _facts(arguments: argparse.Namespace, judge: Judge, clips: Sequence[Clip]) -
         "model": bundle.name,
         "bundle SHA-256": judge.sha256,
         "set": f"{len(clips)} clips; SHA-256 of their paths and labels {paths}",
-        "span thresholds": f"{bundle.thresholds}, from the bundle",
+        "span thresholds": f"{_words(bundle.thresholds)}; from the bundle",
         "Python": platform.python_version(),
     }
+
+
+def _words(thresholds: Thresholds) -> str:
+    gap_s, fake_s = (n / SAMPLE_RATE for n in (thresholds.min_gap_samples, thresholds.min_fake_samples))
+    inside = f"a span opens at {thresholds.enter:g} and goes on from {thresholds.exit:g}"
+    return f"{inside}; gaps below {gap_s:g} s are closed, then spans below {fake_s:g} s dropped"
 
 
 def _as_typed(arguments: argparse.Namespace) -> str:
     """The arguments as one would type them, without paths above the working folder."""
     import shlex
 
-    named = {"manifest": arguments.manifest, "model": arguments.model, "split": arguments.split}
-    named |= {"threshold-from": None if arguments.threshold_from == DEV else arguments.threshold_from}
-    told = [f"--{name} {shlex.quote(str(value))}" for name, value in named.items() if value is not None]
+    named = {"manifest": _near(arguments.manifest), "model": arguments.model and _near(arguments.model)}
+    where = arguments.threshold_from
+    source = where if where in (*SPLITS, NO_THRESHOLD) else _near(Path(where))
+    named |= {"split": arguments.split, "threshold-from": None if where == DEV else source}
+    told = [f"--{name} {shlex.quote(value)}" for name, value in named.items() if value is not None]
     resamples = [] if arguments.resamples == 1_000 else [f"--resamples {arguments.resamples}"]
     return " ".join([*told, *(["--stress"] if arguments.stress else []), *resamples])
+
+
+def _near(path: Path) -> str:
+    """A path below the working folder, or the last name of any other: a report is given to strangers."""
+    absolute, folder = path.resolve(), Path.cwd()
+    return str(absolute.relative_to(folder)) if absolute.is_relative_to(folder) else absolute.name
 
 
 def _write(out: Path, found: Evaluation) -> None:

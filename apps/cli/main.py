@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from apps.cli import corpora, detect, evaluate
+from apps.cli import corpora, detect, evaluate, metrics
 from audio.errors import ToolkitError, UsageError
 
-COMMANDS = {"detect": detect, "evaluate": evaluate, "corpora": corpora}
+COMMANDS = {"detect": detect, "evaluate": evaluate, "metrics": metrics, "corpora": corpora}
 """Name -> module. What starts with anything else is meant for `detect`."""
 
 OK, FAILED, USAGE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
@@ -121,7 +121,7 @@ def _talking() -> Iterator[None]:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(sys.stderr)
-    loggers = [logging.getLogger(room) for room in ("apps", "audio", "model", "synth")]
+    loggers = [logging.getLogger(room) for room in ("apps", "model")]
     for logger in loggers:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)

@@ -6,13 +6,15 @@ are set against all real clips of the set.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from audio.labels import REAL
 from audio.segments import SAMPLE_RATE
-from model.evaluation.clip_figures import ranking_figures, verdict_figures
+from model.evaluation.clip_figures import ranking_figures, threshold_figures, verdict_figures
 from model.evaluation.figures import Figure, Operating, Sample
 from model.evaluation.judged import Judged
 from model.evaluation.place_figures import FINEST_MS, cell_figures
@@ -91,8 +93,8 @@ def break_down(given: Sample, operating: Operating | None = None) -> list[Breakd
     found = []
     for name, values in _properties(given.judged).items():
         most = MOST_GENERATORS if name == NAMES["generator"] else MOST_VALUES
-        counts = {value: values.count(value) for value in _ordered(values)}
-        kept = [value for value, count in counts.items() if count >= FEWEST_CLIPS]
+        counts = Counter(value for value in values if value)
+        kept = [value for value in _ordered(counts) if counts[value] >= FEWEST_CLIPS]
         if len(kept) >= FEWEST_VALUES and len(counts) <= most:
             found.append(Breakdown(name, tuple(_part(given, values, value, operating) for value in kept)))
     return found
@@ -136,15 +138,15 @@ def _band(value: float | None, edges: Sequence[float], *, unit: str) -> str:
 
 
 def _ordered(values: Iterable[str]) -> list[str]:
-    """Return the different values that are known: bands by their numbers, names by the alphabet."""
+    """Return values in order: bands by their numbers, names by the alphabet."""
 
     def place(value: str) -> tuple[float, str]:
         first, _, rest = value.partition(" ")
-        number = first if first.replace(".", "").isdigit() else rest.partition(" ")[0]
-        low = float(number) if number.replace(".", "", 1).isdigit() else 0.0
+        number = first if first.replace(".", "").isdecimal() else rest.partition(" ")[0]
+        low = float(number) if number.replace(".", "", 1).isdecimal() else 0.0
         return (low - 1e-6 if first == "below" else low, value)
 
-    return sorted({value for value in values if value}, key=place)
+    return sorted(values, key=place)
 
 
 def _part(given: Sample, values: Sequence[str], value: str, operating: Operating | None) -> Part:
@@ -152,13 +154,16 @@ def _part(given: Sample, values: Sequence[str], value: str, operating: Operating
     has_real = any(found.clip.label == REAL for found in given.judged if id(found) in chosen)
     own = given.only(lambda found: id(found) in chosen)
     against = own if has_real else given.only(lambda found: id(found) in chosen or found.clip.label == REAL)
-    figures = {figure.key: figure for figure in _figures(own, against, operating)}
-    return Part(value, len(own.judged), tuple(figures[key] for key in KEYS if key in figures))
+    return Part(value, len(own.judged), tuple(_figures(own, against, operating)))
 
 
 def _figures(own: Sample, against: Sample, operating: Operating | None) -> Iterator[Figure]:
-    """Verdicts and errors of the part itself; rankings against real clips."""
-    yield from verdict_figures(own)
-    yield from (figure for figure in ranking_figures(against, operating) if figure.key not in ("fpr", "fnr"))
-    yield from (figure for figure in ranking_figures(own, operating) if figure.key in ("fpr", "fnr"))
-    yield from cell_figures(against, None, resolutions_ms=(FINEST_MS,))
+    """Yield the figures of `KEYS`: verdicts and errors of the part itself, rankings against real clips."""
+    for figures in (
+        verdict_figures(own),
+        ranking_figures(against, None),
+        cell_figures(against, None, resolutions_ms=(FINEST_MS,)),
+    ):
+        # The first of each that is wanted; what comes after it is costly and never computed.
+        yield from islice((figure for figure in figures if figure.key in KEYS), 1)
+    yield from (figure for figure in threshold_figures(own, operating) if figure.key in KEYS)

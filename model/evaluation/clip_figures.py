@@ -12,11 +12,14 @@ from model.evaluation.figures import Figure, Operating, Sample
 from model.metrics.bootstrap import Interval, equal_error_interval, interval, sums
 from model.metrics.calibration import expected_calibration_error
 from model.metrics.classes import accuracy, confusion, f1, macro_f1, precision, recall
-from model.metrics.costs import actual_dcf, cllr, min_dcf
+from model.metrics.costs import AsvErrors, actual_dcf, cllr, min_dcf, min_tdcf
 from model.metrics.ranking import equal_error_rate, error_rates, half_total_error_rate, roc_auc
 
 VERDICTS = "Verdicts: real, fake or hybrid"
 RANKING = "Telling real clips from those with anything fake"
+
+ONE_KIND = "needs clips of both kinds"
+"""Why nothing is ranked."""
 
 LEAST_PROBABILITY = 1e-6
 """Probabilities are kept this far from 0 and 1 before their odds are taken: float32 knows no finer ones."""
@@ -50,20 +53,22 @@ def verdict_figures(given: Sample) -> Iterator[Figure]:
     if given.drawn is not None:
         drawn = np.rint(sums(given.drawn, each.reshape(n, -1))).astype(np.int64).reshape(-1, *table.shape)
 
-    def figure(key: str, name: str, of: Callable[[Tables], object], place: int | None = None) -> Figure:
+    def figure(key: str, name: str, of: Callable[[Tables], object], *, needs: str, place: int | None = None) -> Figure:
         found = of(table)
         value = found if place is None else found[place]  # type: ignore[index]
-        shown = Figure(key, name, VERDICTS, value, n=n)  # type: ignore[arg-type]
+        note = "" if value is not None else f"needs clips {needs}"
+        shown = Figure(key, name, VERDICTS, value, n=n, note=note)  # type: ignore[arg-type]
         if drawn is None:
             return shown
         again = np.asarray(of(drawn))
         return shown.between(interval(again if place is None else again[..., place]))
 
-    yield figure("accuracy", "accuracy", accuracy)
-    yield figure("macro_f1", "macro-F1", macro_f1)
+    yield figure("accuracy", "accuracy", accuracy, needs="of any class")
+    yield figure("macro_f1", "macro-F1", macro_f1, needs="of all three classes")
     for place, label in enumerate(LABELS):
         for name, of in (("precision", precision), ("recall", recall), ("f1", f1)):
-            yield figure(f"{name}_{label}", f"{name.replace('f1', 'F1')} of {label}", of, place)
+            needs = f"called {label}" if of is precision else f"that are {label}"
+            yield figure(f"{name}_{label}", f"{name.replace('f1', 'F1')} of {label}", of, needs=needs, place=place)
     yield _share_figure("abstained", "abstained", [found.label is None and not found.failed for found in given.judged])
     yield _share_figure("failed", "could not be judged", [found.failed for found in given.judged])
     yield _calibration_figure(given)
@@ -89,11 +94,14 @@ def ranking_figures(given: Sample, operating: Operating | None) -> Iterator[Figu
     for key, name, labels in AGAINST_REAL:
         yield _eer_figure(key, name, kept.of(REAL, *labels))
     is_fake, scores = kept.is_fake, clip_scores(kept)
-    yield Figure("clip_auc", "area under the ROC curve", RANKING, roc_auc(is_fake, scores), n=len(scores))
+    area = roc_auc(is_fake, scores)
+    note = "" if area is not None else ONE_KIND
+    yield Figure("clip_auc", "area under the ROC curve", RANKING, area, n=len(scores), note=note)
     cost = "ASVspoof 5 costs; 1 is what a system that always says the same would have"
     yield Figure("min_dcf", "minDCF", RANKING, min_dcf(is_fake, scores), n=len(scores), note=cost)
     if operating is not None:
-        yield from _operating_figures(kept, operating)
+        yield from threshold_figures(kept, operating)
+        yield from _ratio_figures(kept, operating)
 
 
 def clip_scores(given: Sample) -> npt.NDArray[np.float64]:
@@ -104,7 +112,7 @@ def clip_scores(given: Sample) -> npt.NDArray[np.float64]:
 def _eer_figure(key: str, name: str, given: Sample) -> Figure:
     is_fake, scores = given.is_fake, clip_scores(given)
     rate = equal_error_rate(is_fake, scores)
-    note = "" if rate is not None else "needs clips of both kinds"
+    note = "" if rate is not None else ONE_KIND
     shown = Figure(key, name, RANKING, rate, n=len(scores), note=note)
     if given.drawn is None or rate is None:
         return shown
@@ -112,23 +120,38 @@ def _eer_figure(key: str, name: str, given: Sample) -> Figure:
     return shown.between(equal_error_interval(is_fake, scores, items=items, resamples=given.drawn))
 
 
-def _operating_figures(given: Sample, operating: Operating) -> Iterator[Figure]:
-    """Yield what happens at the threshold of another set, and the costs that need log-likelihood ratios."""
+def threshold_figures(given: Sample, operating: Operating | None) -> Iterator[Figure]:
+    """Yield the errors of clip scores at the threshold of another set. Clips without a score are left out."""
+    kept = given.only(lambda found: found.score is not None)
+    if operating is None or operating.clip_threshold is None or not kept.judged:
+        return
+    is_fake, scores, threshold = kept.is_fake, clip_scores(kept), operating.clip_threshold
+    note = f"at {threshold:.4g}, the EER threshold of {operating.source}"
+    value = half_total_error_rate(is_fake, scores, threshold=threshold)
+    shown = Figure("hter", "half total error rate", RANKING, value, n=len(scores), note=note)
+    yield shown.between(_hter_interval(kept, scores >= threshold))
+    fpr, fnr = error_rates(is_fake, scores, threshold=threshold)
+    yield Figure("fpr", "real clips called fake", RANKING, fpr, n=int((~is_fake).sum()), note=note)
+    yield Figure("fnr", "fake and hybrid clips missed", RANKING, fnr, n=int(is_fake.sum()), note=note)
+
+
+def _ratio_figures(given: Sample, operating: Operating) -> Iterator[Figure]:
+    """Yield the costs that need log-likelihood ratios."""
     is_fake, scores = given.is_fake, clip_scores(given)
-    if (threshold := operating.clip_threshold) is not None:
-        note = f"at {threshold:.4g}, the EER threshold of {operating.source}"
-        value = half_total_error_rate(is_fake, scores, threshold=threshold)
-        shown = Figure("hter", "half total error rate", RANKING, value, n=len(scores), note=note)
-        yield shown.between(_hter_interval(given, scores >= threshold))
-        fpr, fnr = error_rates(is_fake, scores, threshold=threshold)
-        yield Figure("fpr", "real clips called fake", RANKING, fpr, n=int((~is_fake).sum()), note=note)
-        yield Figure("fnr", "fake and hybrid clips missed", RANKING, fnr, n=int(is_fake.sum()), note=note)
     ratios = log_likelihood_ratios(scores, operating.log_prior_odds)
     note = "scores taken for log-likelihood ratios as they are"
     if operating.log_prior_odds is not None:
         note = f"log-likelihood ratios: the odds of the score over those of {operating.source}"
     yield Figure("act_dcf", "actDCF", RANKING, actual_dcf(is_fake, ratios), n=len(scores), note=note)
     yield Figure("cllr", "Cllr, bits", RANKING, cllr(is_fake, ratios), n=len(scores), note=note)
+
+
+def tandem_figure(given: Sample, asv: AsvErrors) -> Figure:
+    """Return the minimum cost of a speaker verification system behind this detector (ASVspoof 2019)."""
+    kept = given.only(lambda found: found.score is not None)
+    cost = min_tdcf(kept.is_fake, clip_scores(kept), asv=asv)
+    note = "ASVspoof 2019 costs, the verification system at its own EER"
+    return Figure("min_tdcf", "min t-DCF", RANKING, cost, n=len(kept.judged), note=note)
 
 
 def log_likelihood_ratios(scores: npt.NDArray[np.float64], log_prior_odds: float | None) -> npt.NDArray[np.float64]:

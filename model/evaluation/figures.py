@@ -62,7 +62,7 @@ class Operating:
     """Thresholds that another set chose, and how the scores become log-likelihood ratios."""
 
     source: str
-    """Which set, for people."""
+    """Which set, for people; "" when there are no thresholds."""
     clip_threshold: float | None = None
     """Score from which a clip counts as not real."""
     frame_threshold: float | None = None
@@ -94,9 +94,17 @@ class Sample:
         return self.only(lambda found: found.clip.label in labels)
 
     def only(self, wanted: Callable[[Judged], bool]) -> Sample:
-        """Return the clips that are wanted, drawn anew among themselves."""
+        """Return the clips that are wanted, drawn anew among themselves.
+
+        Where speakers are drawn and all wanted clips are of one, nothing is: an interval by clip would be narrower than
+        it says.
+        """
         kept = [found for found in self.judged if wanted(found)]
-        return self if len(kept) == len(self.judged) else sample(kept, n_resamples=self.n_resamples, seed=self.seed)
+        if len(kept) == len(self.judged):
+            return self
+        if self.cluster == "speaker" and len({found.group for found in kept}) < 2:
+            return Sample(tuple(kept), None, "speaker", self.n_resamples, self.seed)
+        return sample(kept, n_resamples=self.n_resamples, seed=self.seed)
 
 
 def sample(judged: Iterable[Judged], *, n_resamples: int = N_RESAMPLES, seed: int = SEED) -> Sample:
@@ -108,7 +116,8 @@ def sample(judged: Iterable[Judged], *, n_resamples: int = N_RESAMPLES, seed: in
     drawn = resamples([found.group for found in kept], n_resamples=n_resamples, seed=seed)
     if drawn is not None and any(found.clip.speaker for found in kept):
         return Sample(kept, drawn, "speaker", n_resamples, seed)
-    by_clip = resamples([str(i) for i in range(len(kept))], n_resamples=n_resamples, seed=seed)
+    # By path and not by place, so that no interval depends on the order of the clips.
+    by_clip = resamples([found.clip.path for found in kept], n_resamples=n_resamples, seed=seed)
     return Sample(kept, by_clip, "clip", n_resamples, seed)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audio.errors import UsageError
-from audio.labels import HYBRID, LABELS
+from audio.labels import LABELS, REAL
 from audio.manifest import Clip, fake_spans
 from audio.segments import Segment, clip_to
 
@@ -61,12 +61,14 @@ class Judged:
 
     @property
     def truth(self) -> list[Segment] | None:
-        """The fake spans; None for a hybrid of which nobody says where they are."""
+        """The fake spans; None where nobody says where they are: in hybrids without spans, and fakes without length."""
         spans = fake_spans(self.clip, self.n_samples) if self.n_samples or self.clip.segments else []
-        if self.clip.label == HYBRID and not spans:
+        if self.clip.label != REAL and not spans:
             return None
-        # Times in label files are rounded: a last span may end a little behind the recording.
-        return clip_to(spans, 0, self.n_samples) if self.n_samples else spans
+        # Times in label files are rounded: a last span may end a little behind the recording. Where all of them lie
+        # behind it, they are of another recording.
+        inside = clip_to(spans, 0, self.n_samples) if self.n_samples else spans
+        return None if spans and not inside else inside
 
     @property
     def group(self) -> str:

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from audio.segments import SAMPLE_RATE
 
+Numbers = npt.NDArray[np.float64]
+
 FRAME_SAMPLES = 320
 """Length of the frames whose powers are compared: 20 ms."""
 
@@ -84,16 +86,30 @@ def pitch_hz(samples: npt.NDArray[np.floating]) -> float | None:
     windows = _loud_windows(samples)
     if not len(windows):
         return None
-    lags = np.arange(int(SAMPLE_RATE / F0_HZ[1]), int(SAMPLE_RATE / F0_HZ[0]) + 1)
-    similarity = _autocorrelation(windows)[:, lags]
-    best = np.argmax(similarity - OCTAVE_COST * np.log2(lags), axis=1)
-    voiced = np.take_along_axis(similarity, best[:, None], axis=1)[:, 0] >= VOICED
+    lags, heights = _peaks(_autocorrelation(windows))
+    best = np.argmax(heights - OCTAVE_COST * np.log2(lags), axis=1)[:, None]
+    voiced = np.take_along_axis(heights, best, axis=1) >= VOICED
     if np.count_nonzero(voiced) < MIN_VOICED_WINDOWS:
         return None
-    return float(SAMPLE_RATE / np.median(lags[best[voiced]]))
+    return float(SAMPLE_RATE / np.median(np.take_along_axis(lags, best, axis=1)[voiced]))
 
 
-def _loud_windows(samples: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+def _peaks(similarity: Numbers) -> tuple[Numbers, Numbers]:
+    """Return where the peaks of autocorrelations are, and how high, both float64 (n, n_lags); -inf beside peaks.
+
+    The shoulder of rumble or hum is high at the shortest lag and no peak. Peaks are found between the lags with
+    parabolas, as Boersma does: a period that falls between two lags would otherwise lose to its double that does not.
+    """
+    lags = np.arange(int(SAMPLE_RATE / F0_HZ[1]), int(SAMPLE_RATE / F0_HZ[0]) + 1)
+    before, here, after = (similarity[:, lags + step] for step in (-1, 0, 1))
+    is_peak = (here > before) & (here >= after)
+    bend = np.where(is_peak, before - 2.0 * here + after, -1.0)
+    shift = (before - after) / (2.0 * bend)
+    heights = np.where(is_peak, here - (before - after) * shift / 4.0, -np.inf)
+    return np.asarray(lags + np.where(is_peak, shift, 0.0), dtype=np.float64), heights
+
+
+def _loud_windows(samples: npt.NDArray[np.floating]) -> Numbers:
     """Cut windows without overlap, float64 (n, F0_WINDOW_SAMPLES), zero-mean, and keep the loud ones."""
     count = samples.size // F0_WINDOW_SAMPLES
     windows = np.asarray(samples[: count * F0_WINDOW_SAMPLES]).reshape(count, F0_WINDOW_SAMPLES)
@@ -103,11 +119,11 @@ def _loud_windows(samples: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     return windows[power > max(power.max(initial=0.0) * 10.0 ** (-LOUD_DB / 10.0), SILENCE_POWER)]
 
 
-def _autocorrelation(windows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _autocorrelation(windows: Numbers) -> Numbers:
     """Normalised autocorrelation, float64 of the same shape: that of the tapered windows over that of the taper."""
     taper = np.hanning(F0_WINDOW_SAMPLES)
 
-    def correlate(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def correlate(rows: Numbers) -> Numbers:
         power = np.square(np.abs(np.fft.rfft(rows, 2 * F0_WINDOW_SAMPLES)))
         found = np.fft.irfft(power)[..., :F0_WINDOW_SAMPLES]
         return found / found[..., :1]

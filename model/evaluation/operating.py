@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from audio.digest import file_sha256
 from audio.errors import ToolkitError, UsageError
+from audio.labels import FAKE
 from audio.manifest import Clip, resolve
-from audio.segments import SAMPLE_RATE
+from audio.segments import SAMPLE_RATE, Segment
 from model.evaluation.clip_figures import clip_scores
 from model.evaluation.figures import Operating, Sample
+from model.evaluation.judged import Judged
 from model.evaluation.place_figures import FINEST_MS, located, recordings
 from model.metrics.cells import gather
 from model.metrics.ranking import equal_error_threshold
@@ -34,21 +38,43 @@ def operating_from(given: Sample, *, source: str, calibrated: bool) -> Operating
     Raises
     ------
     UsageError
-        When no threshold can be chosen, because real clips or clips with anything fake are missing.
+        When no threshold can be chosen, because real clips or clips with anything fake are missing, or all scores are
+        the same.
     """
     scored = given.only(lambda found: found.score is not None)
     threshold = equal_error_threshold(scored.is_fake, clip_scores(scored))
     if threshold is None:
         raise UsageError(f"threshold from {source}: expected scored clips, real ones and others, received one kind")
+    if not math.isfinite(threshold):
+        raise UsageError(f"threshold from {source}: expected scores that differ, received the same throughout")
     heard = located(scored)
     cells = gather(recordings(heard), cell_samples=FINEST_MS * SAMPLE_RATE // 1_000)
+    frame_threshold = equal_error_threshold(cells.is_fake, cells.scores)
     n_fake, n_real = int(scored.is_fake.sum()), int((~scored.is_fake).sum())
     return Operating(
         f"{source} ({len(scored.judged)} clips)",
         clip_threshold=threshold,
-        frame_threshold=equal_error_threshold(cells.is_fake, cells.scores),
+        frame_threshold=frame_threshold if frame_threshold is not None and math.isfinite(frame_threshold) else None,
         log_prior_odds=float(np.log(n_fake / n_real)) if calibrated else None,
     )
+
+
+def with_spans(found: Judged, frame_threshold: float) -> Judged:
+    """Give a clip that has frame scores but no spans those of its frames that reach a threshold from another set.
+
+    Neighbouring frames make one span. Its confidence, which must lie between 0 and 1 whatever the scores are, is
+    1/2 + atan(mean score) / pi: it keeps their order, which is all that average precision asks for.
+    """
+    if found.spans is not None or found.frame_scores is None:
+        return found
+    edges = np.flatnonzero(np.diff(found.frame_scores >= frame_threshold, prepend=False, append=False))
+    spans = []
+    for first, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        onset, offset = first * found.hop_samples, stop * found.hop_samples
+        confidence = 0.5 + math.atan(float(found.frame_scores[first:stop].mean(dtype=np.float64))) / math.pi
+        if onset < found.n_samples:
+            spans.append(Segment(onset, min(offset, found.n_samples), FAKE, confidence))
+    return replace(found, spans=tuple(spans))
 
 
 def check_apart(tested: tuple[Path, Sequence[Clip]], choosing: tuple[Path, Sequence[Clip]]) -> None:

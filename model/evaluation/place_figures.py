@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from audio.errors import UsageError
 from audio.labels import HYBRID, REAL
 from audio.segments import SAMPLE_RATE, Segment
 from model.evaluation.figures import Figure, Operating, Sample
+from model.evaluation.judged import Judged
 from model.metrics import spans
 from model.metrics.bootstrap import Interval, equal_error_interval, interval, sums
 from model.metrics.cells import RESOLUTIONS_MS, Cells, Recording, gather
@@ -23,6 +25,14 @@ FINEST_MS = RESOLUTIONS_MS[0]
 AP_SHOWN = (0.5, 0.75, 0.95)
 """Overlaps at which average precision is shown alone: those of LAV-DF, and of CFPRF after it."""
 
+OF_DURATIONS = (
+    ("precision", spans.span_precision, "nothing was found"),
+    ("recall", spans.span_recall, "nothing is fake"),
+    ("f1", spans.span_f1, "nothing is fake, and nothing was found"),
+    ("iou", spans.span_iou, "nothing is fake, and nothing was found"),
+)
+"""Figures of seconds, and why they are undefined where they are."""
+
 
 def located(given: Sample) -> Sample:
     """Keep the clips whose frames have scores and whose truth is known."""
@@ -30,11 +40,21 @@ def located(given: Sample) -> Sample:
 
 
 def recordings(given: Sample) -> list[Recording]:
-    """Return what the metrics of cells want; of clips that `located` keeps."""
-    return [
-        Recording(_given(found.frame_scores), found.hop_samples, found.n_samples, found.truth or [])
-        for found in given.judged
-    ]
+    """Return what the metrics of cells want, of clips that `located` keeps.
+
+    Raises
+    ------
+    UsageError
+        Naming the clip, when its frames cannot belong to a recording of its length.
+    """
+    return [_recording(found) for found in given.judged]
+
+
+def _recording(found: Judged) -> Recording:
+    try:
+        return Recording(_given(found.frame_scores), found.hop_samples, found.n_samples, found.truth or [])
+    except UsageError as error:
+        raise UsageError(f"{found.clip.path}: {error}") from None
 
 
 def cell_figures(
@@ -98,7 +118,8 @@ def span_figures(given: Sample) -> Iterator[Figure]:
         yield from _duration_figures(hybrids, "_hybrids", "hybrids only")
     yield from _precision_figures(kept)
     yield from _boundary_figures(hybrids)
-    yield _challenge_figure(kept)
+    if any(found.label is not None for found in kept.judged):
+        yield _challenge_figure(kept)
     yield _alarm_figure(kept.of(REAL))
 
 
@@ -112,9 +133,7 @@ def _truths(given: Sample) -> list[Sequence[Segment]]:
 
 def _duration_sums(given: Sample) -> npt.NDArray[np.int64]:
     """Hit, false alarm, missed and genuine samples of each clip, int64 (n, 4)."""
-    rows = [
-        spans.durations(found.spans or (), found.truth or (), n_samples=found.n_samples) for found in given.judged
-    ]
+    rows = [spans.durations(found.spans or (), found.truth or (), n_samples=found.n_samples) for found in given.judged]
     return np.array(rows, dtype=np.int64).reshape(-1, 4)
 
 
@@ -122,11 +141,11 @@ def _duration_figures(given: Sample, ending: str, clips: str) -> Iterator[Figure
     each = _duration_sums(given)
     hit, false_alarm, missed, _ = each.sum(axis=0).tolist()
     drawn = None if given.drawn is None else sums(given.drawn, each).T
-    named = (("precision", spans.span_precision), ("recall", spans.span_recall), ("f1", spans.span_f1))
-    for name, of in (*named, ("iou", spans.span_iou)):
+    for name, of, missing in OF_DURATIONS:
         shown = {"f1": "F1", "iou": "IoU"}.get(name, name)
         value = of(hit, false_alarm, missed=missed)
-        figure = Figure(f"span_{name}{ending}", f"{shown} of fake seconds, {clips}", SPANS, value, n=len(given.judged))
+        key, note = f"span_{name}{ending}", "" if value is not None else missing
+        figure = Figure(key, f"{shown} of fake seconds, {clips}", SPANS, value, n=len(given.judged), note=note)
         yield figure if drawn is None else figure.between(interval(of(drawn[0], drawn[1], missed=drawn[2])))
 
 

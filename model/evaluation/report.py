@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,9 @@ SCHEMA_VERSION = 1
 
 DECIMALS = 4
 
+FEW = 10.0
+"""Figures from here on, alarms an hour for example, have one decimal: more would be noise."""
+
 SHORT = {
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
@@ -38,13 +42,26 @@ SHORT = {
 }
 """Heads of columns."""
 
+FEW_SPEAKERS = 10
+"""Intervals from fewer clusters are said to be rough: resampling so few misses much of how voices differ."""
+
 HOW_TO_READ = (
-    "Fake is the positive class everywhere. Where there are two classes only, hybrids count as fake. EER is the mean "
-    "of the two error rates at the threshold where they are nearest. A cell of a segment EER is fake when any part of "
-    "it is; a coarse cell has the greatest score of its frames. Seconds, precision, recall and F1 of spans are at the "
-    "system's own threshold. Intervals are 95 % bootstrap intervals."
+    "Where there are two classes only, hybrids count as fake. EER is the mean of the two error rates at the threshold "
+    "where they are nearest. A cell of a segment EER is fake when any part of it is; a coarse cell has the greatest "
+    "score of its frames. Seconds, precision, recall and F1 of spans are at the system's own threshold. An interval "
+    "without width means that no resample could differ, for example because nothing went wrong; it is no certainty."
 )
-"""The words under every evaluation."""
+"""The words above the figures of every page."""
+
+AFTER_CORRUPTION = (
+    "The same clips, judged again after each corruption, at the same thresholds. In brackets: how far a figure moved."
+)
+
+VERDICTS_MOVED = (
+    "Accused: real clips, called real before and fake or hybrid now. Missed: fake and hybrid clips, called so before "
+    "and real now. Silent: clips that had a verdict and have none now."
+)
+"""What the columns of the second table of corruptions count."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +95,7 @@ class Evaluation:
                 "resamples": self.sample.n_resamples,
                 "seed": self.sample.seed,
             },
-            "operating": None if self.operating is None else asdict(self.operating),
+            "operating": None if self.operating is None else _finite(asdict(self.operating)),
             "warnings": list(self.warnings),
             "figures": [figure.to_json() for figure in self.figures],
             "breakdowns": [breakdown.to_json() for breakdown in self.breakdowns],
@@ -89,10 +106,10 @@ class Evaluation:
 def evaluation_text(found: Evaluation) -> str:
     """Return the whole evaluation as lines for a terminal."""
     parts = [described(found), *(f"warning: {warning}" for warning in found.warnings)]
-    parts += [table_text(figure_table(section, figures, noted=False)) for section, figures in _sections(found)]
+    parts += [table_text(figure_table(section, figures)) for section, figures in _sections(found)]
     parts += [table_text(breakdown_table(breakdown)) for breakdown in found.breakdowns]
     if found.stress:
-        parts += [table_text(table) for table in stress_tables(found)]
+        parts += [*map(table_text, stress_tables(found)), VERDICTS_MOVED]
     return "\n\n".join(parts)
 
 
@@ -100,43 +117,59 @@ def described(found: Evaluation) -> str:
     """Say in a few sentences what was judged, and what the intervals mean."""
     counts = ", ".join(f"{count} {label}" for label, count in _classes(found.sample))
     hours = sum(each.n_samples for each in found.sample.judged) / SAMPLE_RATE / 3_600
-    speakers = len(_speakers(found.sample))
+    length = f"{hours:.2f} h" if hours else "of unknown length"
+    told = _counted(len(_speakers(found.sample)), "speaker") if _speakers(found.sample) else "unknown speakers"
     said = [
-        f"{found.name}: {len(found.sample.judged)} clips ({counts}), {hours:.2f} h, {speakers or 'unknown'} speakers.",
+        f"{found.name}: {_counted(len(found.sample.judged), 'clip')} ({counts}), {length}, {told}.",
         f"Positive class: fake. Intervals: 95 %, {found.sample.n_resamples} resamples by {found.sample.cluster},"
         f" seed {found.sample.seed}.",
     ]
-    if found.operating is not None:
+    if found.operating is not None and found.operating.source:
         said.append(f"Thresholds from {found.operating.source}.")
     return " ".join(said)
+
+
+NOT_RIGHT = "counted as not right, and left out where scores count"
+"""What becomes of clips without a verdict."""
 
 
 def own_warnings(given: Sample) -> list[str]:
     """Say what the clips themselves give reason to warn of."""
     said = []
+    if given.cluster == "speaker" and (n_groups := len({found.group for found in given.judged})) < FEW_SPEAKERS:
+        said.append(f"only {n_groups} speakers: intervals from so few voices are rough, and rather too narrow")
     if given.cluster == "clip" and len(_speakers(given)) == 1:
         said.append("all clips are of one speaker: the intervals are by clip, and say nothing about other voices")
     elif given.cluster == "clip":
         said.append("the speakers are unknown: the intervals are by clip, and too narrow if few people speak")
     if failed := sum(found.failed for found in given.judged):
-        said.append(f"{failed} clips could not be judged: they count as not right, and are left out where scores count")
+        said.append(f"{_counted(failed, 'clip')} could not be judged: {NOT_RIGHT}")
     silent = [found for found in given.judged if found.label is None and found.reasons and not found.failed]
     if silent:
         why = ", ".join(f"{reason} {n}" for reason, n in Counter(r for f in silent for r in f.reasons).most_common())
-        said.append(f"{len(silent)} abstentions ({why}): they count as not right, and are left out where scores count")
-    if lost := sum(found.truth is None for found in given.judged):
-        said.append(f"{lost} hybrids do not say where they are fake: they are left out of all figures of places")
+        said.append(f"{_counted(len(silent), 'abstention')} ({why}): {NOT_RIGHT}")
+    placed = [found for found in given.judged if found.frame_scores is not None or found.spans is not None]
+    if lost := sum(found.truth is None for found in placed):
+        said.append(f"of {_counted(lost, 'clip')} nobody says where they are fake: left out of all figures of places")
     return said
 
 
-def figure_table(section: str, figures: Sequence[Figure], *, noted: bool = True) -> Table:
-    """Return the figures of a section, one a row; `noted`: with their notes."""
-    header = ("figure", "value", "95 % interval", "from", *(("how",) if noted else ()))
+def figure_table(section: str, figures: Sequence[Figure]) -> Table:
+    """Return the figures of a section, one a row."""
     rows = tuple(
-        (figure.name, _told(figure.value), _interval(figure), f"{figure.n} {figure.unit}", *((figure.note,) * noted))
-        for figure in figures
+        (figure.name, _told(figure.value), _interval(figure), f"{figure.n} {figure.unit}") for figure in figures
     )
-    return Table(header, rows, words=frozenset({4}), caption=section)
+    return Table(("figure", "value", "95 % interval", "from"), rows, caption=section)
+
+
+def note_tables(figures: Sequence[Figure]) -> list[Table]:
+    """Return the notes of figures, each once, behind the names of those that it is about; no table without notes."""
+    about: dict[str, list[str]] = {}
+    for figure in figures:
+        if figure.note:
+            about.setdefault(figure.note, []).append(figure.name)
+    rows = tuple(("; ".join(names), note) for note, names in about.items())
+    return [Table(("figure", "how"), rows, words=frozenset({1}))] if rows else []
 
 
 def breakdown_table(breakdown: Breakdown) -> Table:
@@ -154,19 +187,14 @@ def stress_tables(found: Evaluation) -> tuple[Table, Table]:
     """Return how the figures move under each corruption, and what becomes of the verdicts."""
     clean = {figure.key: figure for figure in found.figures if figure.key in KEYS}
     keys = [key for key in KEYS if key in clean]
-    rows = [("as it is", *(_told(clean[key].value) for key in keys))]
+    rows = [("as it is", *(_told(clean[key].value, decimals=3) for key in keys))]
     for robustness in found.stress:
         own = {figure.key: figure.value for figure in robustness.figures}
         rows.append((robustness.name, *(_moved(own.get(key), clean[key].value) for key in keys)))
     figures = Table(("", *(SHORT[key] for key in keys)), tuple(rows), caption="Figures under corruption")
     header = ("", "what was done", "clips", "same verdict", "newly accused", "newly missed", "newly silent")
-    return figures, Table(header, tuple(map(_verdict_row, found.stress)), words=frozenset({1}), caption=VERDICTS_MOVED)
-
-
-VERDICTS_MOVED = (
-    "Verdicts under corruption. Accused: real clips, called real before and fake or hybrid now. Missed: fake and "
-    "hybrid clips, called so before and real now."
-)
+    rows = list(map(_verdict_row, found.stress))
+    return figures, Table(header, tuple(rows), words=frozenset({1}), caption="Verdicts under corruption")
 
 
 def _verdict_row(robustness: Robustness) -> tuple[str, ...]:
@@ -185,24 +213,40 @@ def _blocks(found: Evaluation) -> Iterator[Block]:
     yield from (Paragraph(warning[0].upper() + warning[1:] + ".", alarm=True) for warning in found.warnings)
     yield Paragraph(described(found))
     yield Paragraph(HOW_TO_READ)
+    if foremost := [figure for figure in found.figures if figure.key in KEYS]:
+        yield Heading("In short")
+        yield figure_table("", foremost)
     for section, figures in _sections(found):
         yield Heading(section)
         yield figure_table("", figures)
+        yield from note_tables(figures)
         yield from _PICTURES[section](found)
+    yield from _stress_blocks(found)
+    yield from _breakdown_blocks(found)
+    yield Heading("What was judged with what")
+    yield Table(("what", "which"), tuple(found.facts.items()), words=frozenset({1}))
+
+
+def _stress_blocks(found: Evaluation) -> Iterator[Block]:
     if found.stress:
+        figures, verdicts = stress_tables(found)
         yield Heading("When recordings get worse")
-        yield from stress_tables(found)
+        yield Paragraph(AFTER_CORRUPTION)
+        yield figures
+        yield Paragraph(VERDICTS_MOVED)
+        yield verdicts
+
+
+def _breakdown_blocks(found: Evaluation) -> Iterator[Block]:
     if found.breakdowns:
         yield Heading("Parts of the set")
         yield Paragraph(
             "A part whose clips are all fake, such as a generator, is ranked against all real clips."
-            f" Parts of fewer than {FEWEST_CLIPS} clips are not shown."
+            f" Parts of fewer than {FEWEST_CLIPS} clips are not shown. A dash: the part has no clips for the figure."
         )
     for breakdown in found.breakdowns:
         yield breakdown_table(breakdown)
         yield from _breakdown_picture(found, breakdown)
-    yield Heading("What was judged with what")
-    yield Table(("", ""), tuple(found.facts.items()), words=frozenset({1}))
 
 
 def _verdict_pictures(found: Evaluation) -> Iterator[Picture]:
@@ -279,7 +323,8 @@ def _breakdown_picture(found: Evaluation, breakdown: Breakdown) -> Iterator[Pict
         if any(row.value is not None for row in rows):
             name, overall = own[0][1].name, next((f.value for f in found.figures if f.key == key), None)
             alt = f"{name} by {breakdown.name}; the table holds the same figures."
-            yield Picture(breakdown_png(rows, quantity=name, overall=overall), alt)
+            drawn = breakdown_png(rows, quantity=name, overall=overall)
+            yield Picture(drawn, alt, f"{name}, by {breakdown.name}; dotted: the whole set.")
             return
 
 
@@ -297,21 +342,40 @@ def _speakers(given: Sample) -> set[str]:
     return {found.clip.speaker for found in given.judged} - {""}
 
 
-def _told(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.{DECIMALS}f}"
+def _told(value: float | None, *, decimals: int = DECIMALS) -> str:
+    """Tell a figure: shares with many decimals, counts of more than a few with one."""
+    if value is None:
+        return "undefined"
+    return f"{value:.{decimals if abs(value) < FEW else 1}f}"
 
 
 def _interval(figure: Figure) -> str:
-    return "" if figure.low is None or figure.high is None else f"{figure.low:.3f} - {figure.high:.3f}"
+    if figure.low is None or figure.high is None:
+        return ""
+    decimals = 3 if abs(figure.high) < FEW else 1
+    return f"{figure.low:.{decimals}f} - {figure.high:.{decimals}f}"
 
 
 def _both(figure: Figure) -> str:
-    value = "undefined" if figure.value is None else f"{figure.value:.3f}"
+    value = "-" if figure.value is None else _told(figure.value, decimals=3)
     return f"{value} ({_interval(figure)})" if figure.low is not None else value
 
 
 def _moved(value: float | None, before: float | None) -> str:
     """Tell a figure, and how far it moved."""
     if value is None or before is None:
-        return _told(value)
-    return f"{value:.3f} ({value - before:+.3f})"
+        return _told(value, decimals=3)
+    decimals = 3 if max(abs(value), abs(before)) < FEW else 1
+    moved = round(value - before, decimals)
+    change = f"{moved:+.{decimals}f}" if moved else "same"
+    return f"{_told(value, decimals=3)} ({change})"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _finite(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace infinities by None: a threshold is infinite where it is best to call nothing fake, and JSON has no such
+    number."""
+    return {key: None if isinstance(fact, float) and math.isinf(fact) else fact for key, fact in facts.items()}

@@ -7,10 +7,13 @@ is judged again and a changed threshold of the model starts a new journal.
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +67,13 @@ class Judge:
         return file_sha256(self.bundle / CARD_NAME)
 
     def judge(
-        self, place: Path, clips: Sequence[Clip], *, alter: Alteration | None = None, name: str = "clean"
+        self,
+        place: Path,
+        clips: Sequence[Clip],
+        *,
+        alter: Alteration | None = None,
+        name: str = "clean",
+        title: str = "",
     ) -> list[Judged]:
         """Judge the clips of one set, in order, as they are or after `alter` has changed them.
 
@@ -77,13 +86,15 @@ class Judge:
         alter
             What happens to each recording first; pickles.
         name
-            Says what `alter` does, in the progress bar and in the name of the journal.
+            Says what `alter` does, in the name of the journal.
+        title
+            In front of the progress bar; "" for one made from `name`.
 
         Returns
         -------
         One for each clip. A recording that cannot be read or altered has no score, and the message as its reason.
         """
-        process = _Process(self.bundle, place, alter)
+        process = _Process(self.bundle, self.sha256, place, alter)
         size = 1 if alter is None else CLIPS_PER_ITEM
         items = [tuple(clips[i : i + size]) for i in range(0, len(clips), size)]
         found = jobs.run(
@@ -91,12 +102,15 @@ class Judge:
             items,
             key=process.key,
             workers=self.workers,
-            journal=None if self.folder is None else self.folder / f"judged-{self.sha256[:12]}-{name}.jsonl",
-            title=f"judging {name}",
+            journal=None if self.folder is None else self.folder / self._journal(name),
+            title=title or f"judging {name}",
             settings=f"{VERSION} {self.sha256} {name}",
         )
         rows = [row for item, rows in zip(items, found, strict=True) for row in _one_each(item, rows)]
         return [_judged(clip, row) for clip, row in zip(clips, rows, strict=True)]
+
+    def _journal(self, name: str) -> str:
+        return f"judged-{VERSION}-{self.sha256[:12]}-{name}.jsonl"
 
 
 @dataclass(frozen=True)
@@ -104,12 +118,16 @@ class _Process:
     """`process(item) -> rows`: what the model says of a few clips."""
 
     bundle: Path
+    sha256: str
     place: Path
     alter: Alteration | None
 
     def key(self, item: tuple[Clip, ...]) -> str:
-        """Name clips by path and content."""
-        return "|".join(f"{clip.path} {self._content(clip)}" for clip in item)
+        """Name clips by path and content, and by their truth where altering moves it."""
+        return "|".join(f"{clip.path} {self._content(clip)}{self._truth(clip)}" for clip in item)
+
+    def _truth(self, clip: Clip) -> str:
+        return "" if self.alter is None else " " + hashlib.sha256(json.dumps(_truth(clip)).encode()).hexdigest()[:16]
 
     def _content(self, clip: Clip) -> str:
         try:
@@ -135,17 +153,24 @@ class _Process:
 
     def _rows(self, recordings: Sequence[tuple[Samples, Clip]]) -> list[jobs.Row]:
         altered = recordings if self.alter is None else self.alter(recordings)
-        return [_row(samples, clip, _detector(self.bundle)) for samples, clip in altered]
+        rows = [_row(samples, _detector(self.bundle, self.sha256)) for samples, _ in altered]
+        if self.alter is None:
+            return rows
+        return [{**row, "truth": _truth(clip)} for row, (_, clip) in zip(rows, altered, strict=True)]
 
 
 @lru_cache(maxsize=1)
-def _detector(bundle: Path) -> Detector:
-    """The model, loaded once in each process."""
+def _detector(bundle: Path, sha256: str) -> Detector:
+    """The model, loaded once in each process, and again when its hash is another."""
     return Detector(bundle)
 
 
-def _row(samples: Samples, clip: Clip, detector: Detector) -> jobs.Row:
-    """What is said of one recording, its truth beside it because altering may have moved it."""
+def _truth(clip: Clip) -> list[Any]:
+    return [clip.label, [[span.onset, span.offset, span.label] for span in clip.segments]]
+
+
+def _row(samples: Samples, detector: Detector) -> jobs.Row:
+    """What is said of one recording."""
     found = detector.detect(samples)
     return {
         "n_samples": len(samples),
@@ -157,7 +182,6 @@ def _row(samples: Samples, clip: Clip, detector: Detector) -> jobs.Row:
         "reasons": list(found.reasons),
         "pitch_hz": pitch_hz(samples),
         "snr_db": snr_db(samples),
-        "truth": [clip.label, [[span.onset, span.offset, span.label] for span in clip.segments]],
     }
 
 
@@ -170,10 +194,10 @@ def _one_each(item: tuple[Clip, ...], rows: list[jobs.Row]) -> list[jobs.Row]:
 def _judged(clip: Clip, row: jobs.Row) -> Judged:
     if "error" in row:
         return Judged(clip, clip.n_samples, reasons=(row["error"],), failed=True)
-    label, segments = row["truth"]
-    moved = tuple(Segment(*span) for span in segments)
-    if (label, moved) != (clip.label, tuple(Segment(s.onset, s.offset, s.label) for s in clip.segments)):
-        clip = replace(clip, label=label, segments=moved, n_samples=row["n_samples"])
+    if "truth" in row:  # the clip was altered; otherwise the manifest of today is right, not the one of the journal
+        label, segments = row["truth"]
+        spans = tuple(Segment(*span) for span in segments)
+        clip = replace(clip, label=label, segments=spans, n_samples=row["n_samples"])
     heard = row["label"] is not None
     return Judged(
         clip,

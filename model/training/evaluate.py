@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from audio import jobs, segments
-from audio.labels import HYBRID, LABELS
-from audio.manifest import Clip, fake_spans
+from audio.labels import LABELS
 from model import metrics
-from model.features import FRAME_HOP_SAMPLES
-from model.judging.detector import Detector
+from model.evaluation.clip_figures import one_table_each
+from model.evaluation.figures import find, sample
+from model.evaluation.place_figures import FINEST_MS, cell_figures
+from model.evaluation.scoring import Judge
 from model.training.examples import TrainingSet
 
 Table = dict[str, Any]
 
 
-def evaluate(detector: Detector, split: TrainingSet, *, title: str = "") -> Table:
-    """Judge every clip of `split` as `script.py` would, and sum up.
+def evaluate(bundle: Path, split: TrainingSet, *, title: str = "") -> Table:
+    """Judge every clip of `split` as `script.py evaluate` does, and sum up.
 
     A clip that cannot be read or on which the detector abstains counts as not judged right; its frames are left
     out of the segment EER and `frames_left_out` says how many clips that were.
@@ -29,45 +28,20 @@ def evaluate(detector: Detector, split: TrainingSet, *, title: str = "") -> Tabl
     `clips, accuracy, macro_f1, confusion (rows true, columns real, fake, hybrid, abstained), segment_eer_20ms,
     segment_eer_20ms_hybrids, frames_left_out, speakers, generators`; figures that are undefined are None
     """
-    judge = _Judge(detector, split)
-    rows = [row for rows in jobs.run(judge, split.clips, key=lambda clip: clip.path, title=title) for row in rows]
-    table = metrics.confusion([clip.label for clip in split.clips], [row.get("label") for row in rows])
-    heard = [(clip, row) for clip, row in zip(split.clips, rows, strict=True) if row.get("frame_scores")]
-    hybrids = [(clip, row) for clip, row in heard if clip.label == HYBRID]
+    given = sample(Judge(bundle).judge(split.manifest_path, split.clips, title=title), n_resamples=1)
+    table = one_table_each(given).sum(axis=0)
+    cells = list(cell_figures(given, None, resolutions_ms=(FINEST_MS,))) if split.has_spans else []
     return {
         "clips": len(split.clips),
         "accuracy": metrics.accuracy(table),
         "macro_f1": metrics.macro_f1(table),
         "confusion": table.tolist(),
-        "segment_eer_20ms": _segment_eer(heard) if split.has_spans else None,
-        "segment_eer_20ms_hybrids": _segment_eer(hybrids) if split.has_spans else None,
-        "frames_left_out": len(rows) - len(heard),
+        "segment_eer_20ms": find(cells, f"segment_eer_{FINEST_MS}ms"),
+        "segment_eer_20ms_hybrids": find(cells, f"segment_eer_{FINEST_MS}ms_hybrids"),
+        "frames_left_out": sum(found.frame_scores is None for found in given.judged),
         "speakers": sorted({clip.speaker for clip in split.clips if clip.speaker}),
         "generators": sorted({clip.generator for clip in split.clips if clip.generator}),
     }
-
-
-class _Judge:
-    """`process(item) -> rows` for the clips of a split."""
-
-    def __init__(self, detector: Detector, split: TrainingSet) -> None:
-        self.detector = detector
-        self.split = split
-
-    def __call__(self, clip: Clip) -> list[jobs.Row]:
-        found = self.detector.detect(self.split.path(clip))
-        return [{"label": found.label, "frame_scores": found.frame_scores.tolist()}]
-
-
-def _segment_eer(judged: Sequence[tuple[Clip, Mapping[str, Any]]]) -> float | None:
-    if not judged:
-        return None
-    scores = [np.asarray(row["frame_scores"]) for _, row in judged]
-    is_fake = [
-        segments.to_frames(fake_spans(clip, clip.n_samples), len(found), FRAME_HOP_SAMPLES)
-        for (clip, _), found in zip(judged, scores, strict=True)
-    ]
-    return metrics.equal_error_rate(np.concatenate(is_fake), np.concatenate(scores))
 
 
 def as_text(name: str, table: Mapping[str, Any]) -> str:

@@ -73,9 +73,8 @@ def train(run: Path, settings: TrainSettings, splices: Splices | None = None) ->
 
 
 def _test(run: Path, training_set: TrainingSet, settings: TrainSettings) -> dict[str, Table]:
-    detector = Detector(run / BUNDLE_FOLDER)
     tables = {
-        name: evaluate(detector, training_set.split(name), title=f"judging {name}")
+        name: evaluate(run / BUNDLE_FOLDER, training_set.split(name), title=f"judging {name}")
         for name in TEST_SPLITS
         if training_set.split(name).clips
     }

@@ -38,7 +38,7 @@ def split(tmp_path_factory) -> TrainingSet:
 
 
 def test_a_right_detector_gets_full_marks(split, tiny_bundle):
-    table = evaluate(Detector(tiny_bundle), split)
+    table = evaluate(tiny_bundle, split)
     assert (table["clips"], table["accuracy"], table["macro_f1"]) == (9, 1.0, 1.0)
     assert table["confusion"] == [[3, 0, 0, 0], [0, 3, 0, 0], [0, 0, 3, 0]]
     assert table["segment_eer_20ms"] < 0.05
@@ -51,14 +51,14 @@ def test_an_inverted_detector_gets_none(split, tmp_path):
     from tiny_model import BAND_GAIN
 
     inverted = write_tiny_bundle(tmp_path / "inverted", weights=-BAND_GAIN)
-    assert evaluate(Detector(inverted), split)["segment_eer_20ms"] > 0.9
+    assert evaluate(inverted, split)["segment_eer_20ms"] > 0.9
 
 
 def test_abstentions_and_unreadable_clips_count_as_misses(split, tiny_bundle, tmp_path):
     write_wav(tmp_path / "short.wav", np.zeros(100, np.float32))
     (tmp_path / "broken.wav").write_text("not audio")
     clips = (Clip("short.wav", REAL, n_samples=100), Clip("broken.wav", REAL, n_samples=100))
-    table = evaluate(Detector(tiny_bundle), TrainingSet(tmp_path, clips, has_spans=True))
+    table = evaluate(tiny_bundle, TrainingSet(tmp_path, clips, has_spans=True))
     assert table["confusion"][0] == [0, 0, 0, 2]
     assert (table["accuracy"], table["macro_f1"], table["frames_left_out"]) == (0.0, None, 2)
     assert table["segment_eer_20ms"] is None
@@ -67,11 +67,11 @@ def test_abstentions_and_unreadable_clips_count_as_misses(split, tiny_bundle, tm
 
 def test_the_order_of_the_clips_changes_nothing(split, tiny_bundle):
     backwards = TrainingSet(split.manifest_path, split.clips[::-1], has_spans=True)
-    assert evaluate(Detector(tiny_bundle), backwards) == evaluate(Detector(tiny_bundle), split)
+    assert evaluate(tiny_bundle, backwards) == evaluate(tiny_bundle, split)
 
 
 def test_without_spans_there_is_no_segment_eer(split, tiny_bundle):
-    table = evaluate(Detector(tiny_bundle), TrainingSet(split.manifest_path, split.clips, has_spans=False))
+    table = evaluate(tiny_bundle, TrainingSet(split.manifest_path, split.clips, has_spans=False))
     assert table["segment_eer_20ms"] is None
     assert table["accuracy"] == 1.0
 
