@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from importlib import metadata
 from itertools import chain
@@ -43,6 +43,12 @@ CLIPS_PER_ITEM = 8
 
 PACKAGES = ("numpy", "scipy", "soxr", "pydub", "pyloudnorm", "soundfile", "noisereduce", "pyroomacoustics")
 """Whose versions `build.json` records, beside those of the engines in use."""
+
+SPEAKER_TRAITS = ("sex", "age")
+"""Traits of recordings that clips of the same speaker get."""
+
+FAKE_TRAITS = ("kind",)
+"""Traits of fakes that clips of the same generator get."""
 
 
 def build_set(
@@ -83,7 +89,9 @@ def build_set(
         plans = plan_set(recipe, voices.clips, fakes=fakes.clips, codings=available_codings())
         plans = [plan for plan in plans if plan.split in (splits or plan.split)]
         maker = Maker(recipe, library, kit)
-        facts = _facts(maker, plans)
+        traits = known_traits(voices.clips, "speaker", SPEAKER_TRAITS)
+        traits |= known_traits(fakes.clips, "generator", FAKE_TRAITS)
+        facts = {**_facts(maker, plans), **({"traits": traits} if traits else {})}
         if _is_complete(out, facts):
             return read_manifest(out / MANIFEST)
         library.cache.trim()
@@ -162,9 +170,10 @@ def _number(row: jobs.Row) -> int:
     return int(Path(row.get("path") or row["skipped"]).stem)
 
 
-def _clip(row: jobs.Row) -> Clip:
+def _clip(row: jobs.Row, traits: Mapping[str, Mapping[str, str]]) -> Clip:
     segments = tuple(Segment(onset, offset) for onset, offset in row["segments"])
-    return Clip(**{**row, "segments": segments})
+    own = {**traits.get(f"speaker {row['speaker']}", {}), **traits.get(f"generator {row['generator']}", {})}
+    return Clip(**{**row, "segments": segments, "traits": own})
 
 
 def _item_key(plans: Sequence[ClipPlan]) -> str:
@@ -211,13 +220,26 @@ def _is_complete(out: Path, facts: Mapping[str, Any]) -> bool:
     return False
 
 
+def known_traits(clips: Iterable[Clip], owner: str, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return those of the named traits in which all clips of an owner, a speaker or a generator, agree; by owner."""
+    values: dict[tuple[str, str], set[str]] = {}
+    for clip in clips:
+        for name in names:
+            values.setdefault((getattr(clip, owner), name), set()).add(clip.traits.get(name, ""))
+    known: dict[str, dict[str, str]] = {}
+    for (who, name), held in values.items():
+        if who and len(held) == 1 and (value := held.pop()):
+            known.setdefault(f"{owner} {who}", {})[name] = value
+    return known
+
+
 def _finish(out: Path, facts: Mapping[str, Any]) -> list[Clip]:
     """Write what makes a set complete, `build.json` last."""
     # Items that failed at first were finished last: back to the order of their numbers.
     groups = sorted(jobs.read_journal(out / JOURNAL), key=lambda group: _number(group[0]))
     rows = list(chain.from_iterable(groups))
     skipped = [row for row in rows if "skipped" in row]
-    clips = [_clip(row) for row in rows if "skipped" not in row]
+    clips = [_clip(row, facts.get("traits", {})) for row in rows if "skipped" not in row]
     for leftover in out.glob("*/.*.part"):
         leftover.unlink(missing_ok=True)
     try:

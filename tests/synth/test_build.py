@@ -216,6 +216,25 @@ def test_recordings_without_speech_cost_their_clips_only(tmp_path: Path) -> None
     assert "too little speech" in skipped[0]["reason"]
 
 
+def test_clips_know_what_is_known_of_their_speaker(voices_dir: Path, tmp_path: Path) -> None:
+    """Catches traits that get lost on the way, and one that a speaker's recordings do not agree in."""
+    shutil.copytree(voices_dir, tmp_path / "real")
+    voices = voices_from_folder(tmp_path / "real")
+    sexes, ages = {"ada": "f", "dan": "m"}, {"dan": iter(["30", "31"] * len(voices))}
+    write_manifest(
+        tmp_path / "real" / "manifest.jsonl",
+        [
+            replace(clip, traits={"sex": sexes.get(clip.speaker, ""), "age": next(ages.get(clip.speaker, iter("5")))})
+            for clip in voices
+        ],
+    )
+    clips = build_set(RECIPE, Folders(tmp_path / "real", cache=tmp_path / "cache"), out=tmp_path / "set")
+    expected = {"ada": {"sex": "f", "age": "5"}, "dan": {"sex": "m"}}
+    assert {clip.speaker for clip in clips} >= {"ada", "dan"}
+    assert all(clip.traits == expected.get(clip.speaker, {"age": "5"}) for clip in clips)
+    assert read_manifest(tmp_path / "set" / "manifest.jsonl") == clips
+
+
 def test_a_recording_that_cannot_be_read_costs_its_clips_only(voices_dir: Path, tmp_path: Path) -> None:
     """Catches one broken file that takes a whole group of clips with it; its length was known, so nobody looked."""
     shutil.copytree(voices_dir, tmp_path / "real")

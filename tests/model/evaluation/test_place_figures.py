@@ -1,4 +1,4 @@
-"""Figures of places against samples counted one by one; that the metrics are right is `tests/model/metrics`' business."""
+"""Figures of places against samples counted one by one; the metrics themselves are tested in their own room."""
 
 from __future__ import annotations
 
@@ -40,10 +40,12 @@ def marked(found, n_samples) -> np.ndarray:
     return mask
 
 
-def judge(label, true_spans=(), found=(), *, n_samples=16_000, **more) -> Judged:
+def judge(true_label, true_spans=(), found=(), *, n_samples=16_000, **more) -> Judged:
     truth = tuple(Segment(*span) for span in true_spans)
     said = tuple(Segment(onset, offset, FAKE, confidence) for onset, offset, confidence in found)
-    return Judged(Clip("a.wav", label, truth, n_samples), n_samples, **{"label": label, "spans": said, **more})
+    return Judged(
+        Clip("a.wav", true_label, truth, n_samples), n_samples, **{"label": true_label, "spans": said, **more}
+    )
 
 
 def eer(is_fake, scores) -> float:
