@@ -132,12 +132,12 @@ def chosen(clips: Sequence[Clip], split: str | None) -> tuple[str, list[Clip]]:
 
 
 def shared_warnings(everything: Sequence[Clip], tested: Sequence[Clip]) -> list[str]:
-    """Warn of speakers and generators of the test clips that training or dev had, if the set says so."""
+    """Warn of clips that are no test clips, and of speakers that training or dev had too, if the set says so."""
     others = [clip for clip in everything if clip.split in ("train", "dev")]
     paths = {clip.path for clip in tested}
     said = []
-    if len(paths) == len(everything) and others:
-        said.append("train and dev clips are among those tested: these are no test figures")
+    if seen := sorted({clip.split for clip in others if clip.path in paths}):
+        said.append(f"{' and '.join(seen)} clips are among those tested: these are no test figures")
     speakers = {c.speaker for c in tested} & {c.speaker for c in others if c.path not in paths} - {""}
     if speakers:
         counted = f"{len(speakers)} speaker{'s' * (len(speakers) > 1)}"

@@ -12,7 +12,7 @@ from audio.corpora.lines import LineForm, labelled_lines
 from audio.errors import ManifestError
 from audio.manifest import AUDIO_SUFFIXES, Clip
 
-PARTIAL_HINT = "'partial' takes what is there"
+PARTIAL_HINT = "partial (--partial) takes what is there"
 """Said behind every complaint about something that is not there."""
 
 

@@ -108,7 +108,8 @@ def _properties(judged: Sequence[Judged]) -> dict[str, list[str]]:
     named["signal over noise"] = [_band(found.snr_db, SNR_DB, unit="dB") for found in judged]
     named["longest fake span"] = [_band(_longest_s(found), LENGTH_S, unit="s") for found in judged]
     others = dict.fromkeys(key for found in judged for key in found.clip.traits if key not in NAMES)
-    return named | {key: [found.clip.traits.get(key, "") for found in judged] for key in others}
+    told = {f"{key}, as told" if key in named else key: key for key in others}
+    return named | {name: [found.clip.traits.get(key, "") for found in judged] for name, key in told.items()}
 
 
 def _known(found: Judged, key: str) -> str:

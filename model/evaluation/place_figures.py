@@ -200,13 +200,19 @@ def _challenge_figure(given: Sample) -> Figure:
 
 def _alarm_figure(given: Sample) -> Figure:
     """False alarms an hour of real recordings: a verdict that is not real, or in long ones the 30 s with a span."""
-    counted = [spans.false_alarms(found.spans or (), n_samples=found.n_samples).n_alarms for found in given.judged]
+    counted = [_alarms(found) for found in given.judged]
     n_samples = [found.n_samples for found in given.judged]
     rate = spans.false_alarms_per_hour(sum(counted), sum(n_samples))
     hours = sum(n_samples) / SAMPLE_RATE / 3_600
     note = f"{sum(counted)} in {hours:.2f} h of real recordings; one per clip, in long ones per 30 s"
     shown = Figure("false_alarms_per_hour", "false alarms an hour", SPANS, rate, n=len(counted), note=note)
     return shown if given.drawn is None else shown.between(_alarm_interval(given, counted, n_samples))
+
+
+def _alarms(found: Judged) -> int:
+    """Count the false alarms in a real recording; a verdict that is not real is one even without a span."""
+    counted = spans.false_alarms(found.spans or (), n_samples=found.n_samples).n_alarms
+    return max(counted, int(found.label not in (REAL, None)))
 
 
 def _alarm_interval(given: Sample, counted: list[int], n_samples: list[int]) -> Interval | None:

@@ -209,3 +209,10 @@ def test_parts_cover_each_clip_once(rows):
     for part in own.parts:
         assert part.to_json()["clips"] == part.n_clips
         assert all(math.isfinite(figure.value or 0) for figure in part.figures)
+
+
+def test_a_trait_does_not_replace_what_was_measured():
+    """Catches a stranger's column called "length" in the place of our bands."""
+    judged = [replace(each, clip=replace(each.clip, traits={"length": f"{i % 2}"})) for i, each in enumerate(made_up())]
+    names = [found.name for found in break_down(sample(judged))]
+    assert "length, as told" in names

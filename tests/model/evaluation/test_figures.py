@@ -16,6 +16,7 @@ from test_judged import ideal, made_up
 from audio.labels import FAKE, HYBRID, LABELS, REAL
 from model.evaluation.clip_figures import log_likelihood_ratios, one_table_each
 from model.evaluation.figures import Figure, Operating, find, sample, summarise
+from model.evaluation.judged import Judged
 from model.metrics.bootstrap import Interval
 
 ELSEWHERE = Operating("dev (9 clips)", clip_threshold=0.6, frame_threshold=0.55, log_prior_odds=math.log(2.0))
@@ -251,11 +252,13 @@ def test_intervals_hold_the_value_and_follow_the_seed():
 @given(st.permutations(range(60)), st.booleans())
 def test_no_figure_depends_on_the_order_of_clips(order, speakers_known):
     """Catches clips that are drawn by their place, and ties that are broken by it."""
-    judged = made_up()
-    if not speakers_known:
-        judged = [replace(each, clip=replace(each.clip, speaker="")) for each in judged]
-    first = figures(judged, n_resamples=20)
-    second = figures([judged[i] for i in order], n_resamples=20)
+
+    def judged() -> list[Judged]:
+        found = made_up()
+        return found if speakers_known else [replace(each, clip=replace(each.clip, speaker="")) for each in found]
+
+    first = figures(judged(), n_resamples=20)
+    second = figures(list(map(judged().__getitem__, order)), n_resamples=20)
     assert list(first) == list(second)
     for key, figure in first.items():
         for part in ("value", "low", "high"):

@@ -35,7 +35,7 @@ def bursts(*, seconds: float, share: float, seed: int) -> np.ndarray:
 @pytest.mark.parametrize("n_harmonics", [1, 3, 8, 14])
 def test_the_pitch_of_a_tone(f0_hz, n_harmonics):
     """Catches periods between two lags that lose to their double (330 Hz was 165), and lags off by one."""
-    assert pitch_hz(tone(f0_hz, n_harmonics=n_harmonics)) == pytest.approx(f0_hz, rel=0.02)
+    assert pitch_hz(tone(f0_hz, n_harmonics=n_harmonics)) == pytest.approx(f0_hz, rel=0.005)
 
 
 def test_the_pitch_of_a_tone_without_its_fundamental():
@@ -62,17 +62,19 @@ def test_what_has_no_pitch():
 
 def test_a_long_recording_is_asked_throughout():
     """Catches a long recording judged by its beginning."""
-    quiet_start = np.concatenate([0.2 * noise(seconds=20), tone(140, seconds=40)])
-    assert pitch_hz(quiet_start) == pytest.approx(140, rel=0.02)
+    assert pitch_hz(np.concatenate([tone(110, seconds=35), tone(140, seconds=50)])) == pytest.approx(140, rel=0.02)
 
 
 @pytest.mark.parametrize("expected_db", [10, 20, 30])
 @pytest.mark.parametrize("share", [0.4, 0.65, 0.85])
 def test_speech_above_its_noise(expected_db, share):
-    """Catches amplitudes taken for powers, noise counted as speech, and the quietest frame as the floor."""
+    """Catches amplitudes taken for powers, noise counted as speech, and a dropout taken for the floor."""
     speech = 0.1 * bursts(seconds=6.0, share=share, seed=1)
     power = np.square(speech).mean() / 10 ** (expected_db / 10)
-    assert snr_db(speech + np.sqrt(power) * noise(seconds=6.0, seed=2)) == pytest.approx(expected_db, abs=2)
+    samples = speech + np.sqrt(power) * noise(seconds=6.0, seed=2)
+    assert snr_db(samples) == pytest.approx(expected_db, abs=2)
+    samples[320:640] = 0.0
+    assert snr_db(samples) == pytest.approx(expected_db, abs=2)
 
 
 def test_nothing_above_the_noise():

@@ -68,8 +68,11 @@ def test_the_tested_set_does_not_move_a_threshold():
 def test_a_perfect_system_has_no_errors_elsewhere():
     """Catches a threshold above the scores that it should accept."""
     dev, test = ([ideal(each) for each in made_up(seed=seed)] for seed in (1, 2))
-    figures = summarise(sample(test, n_resamples=20), operating_from(sample(dev), source="dev", calibrated=False))
+    operating = operating_from(sample(dev), source="dev", calibrated=False)
+    assert (operating.clip_threshold, operating.frame_threshold) == (1.0, 1.0)
+    figures = summarise(sample(test, n_resamples=20), operating)
     assert [find(figures, key) for key in ("hter", "fpr", "fnr", "segment_hter_20ms")] == [0, 0, 0, 0]
+    assert [(figure.low, figure.high) for figure in figures if figure.key == "hter"] == [(0, 0)]
 
 
 @pytest.mark.parametrize("kept", [(REAL,), (FAKE, HYBRID), ()])

@@ -210,10 +210,11 @@ def test_the_challenge_score_tells_real_from_the_other_two():
         judge(HYBRID, [(0, 1_000)], [(0, 500, 0.9)], label=FAKE),
         judge(FAKE, [(0, 16_000)], label=REAL),
         judge(REAL, label=None, spans=None, reasons=("no speech",)),
+        judge(FAKE, [(0, 16_000)], label=None, spans=None, reasons=("no speech",)),
     ]
     figure = spans(judged)["add2023"]
-    assert figure.value == pytest.approx(0.3 * 2 / 4 + 0.7 * (2 * 500) / (500 + 17_000))
-    assert figure.n == 4
+    assert figure.value == pytest.approx(0.3 * 2 / 5 + 0.7 * (2 * 500) / (500 + 33_000))
+    assert figure.n == 5
     assert "add2023" not in spans([replace(each, label=None) for each in judged])
 
 
