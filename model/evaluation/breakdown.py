@@ -17,7 +17,7 @@ from audio.segments import SAMPLE_RATE
 from model.evaluation.clip_figures import ranking_figures, threshold_figures, verdict_figures
 from model.evaluation.figures import Figure, Operating, Sample
 from model.evaluation.judged import Judged
-from model.evaluation.place_figures import FINEST_MS, cell_figures
+from model.evaluation.place_figures import FINEST_MS, LENGTH_S, cell_figures
 
 KEYS = ("accuracy", "clip_eer", f"segment_eer_{FINEST_MS}ms", "fpr", "fnr")
 """The figures of a part."""
@@ -41,9 +41,6 @@ DURATION_S = (2.0, 4.0, 8.0, 30.0)
 
 SNR_DB = (10.0, 20.0, 30.0)
 """Edges of the bands of the estimated ratio of signal to noise."""
-
-LENGTH_S = (0.2, 0.5, 1.0, 2.0)
-"""Edges of the bands of the length of the longest fake span in a hybrid: a syllable, a word, a phrase."""
 
 NAMES = {
     "generator": "generator",

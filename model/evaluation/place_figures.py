@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -21,6 +23,9 @@ CELLS = "Where: cells of one length"
 SPANS = "Where: spans"
 
 FINEST_MS = RESOLUTIONS_MS[0]
+
+LENGTH_S = (0.2, 0.5, 1.0, 2.0)
+"""Edges of the bands of length of fake spans: a syllable, a word, a phrase."""
 
 AP_SHOWN = (0.5, 0.75, 0.95)
 """Overlaps at which average precision is shown alone: those of LAV-DF, and of CFPRF after it."""
@@ -116,6 +121,7 @@ def span_figures(given: Sample) -> Iterator[Figure]:
     hybrids = kept.of(HYBRID)
     if hybrids.judged:
         yield from _duration_figures(hybrids, "_hybrids", "hybrids only")
+        yield from _length_figures(hybrids)
     yield from _precision_figures(kept)
     yield from _boundary_figures(hybrids)
     if any(found.label is not None for found in kept.judged):
@@ -171,6 +177,35 @@ def _precision_figures(given: Sample) -> Iterator[Figure]:
     known = [area for area in areas if area is not None]
     mean = float(np.mean(known)) if known else None
     yield figure("map", "mAP, tIoU 0.5:0.05:0.95", mean, None if drawn is None else drawn.mean(axis=1))
+
+
+def _length_figures(given: Sample) -> Iterator[Figure]:
+    """Recall of fake seconds in spans of similar length: short ones are what a network misses first."""
+    found = [spans.span_recall_by_length(*pair) for pair in zip(_found(given), _truths(given), strict=True)]
+    edges = (0.0, *LENGTH_S, math.inf)
+    for low_s, high_s in itertools.pairwise(edges):
+        each = np.array([_covered(one, low_s * SAMPLE_RATE, high_s * SAMPLE_RATE) for one in found])
+        covered, fake, n_spans = each.reshape(-1, 3).sum(axis=0)
+        key = f"span_recall_from_{low_s:g}s" if math.isinf(high_s) else f"span_recall_{low_s:g}_to_{high_s:g}s"
+        band = f"from {low_s:g} s" if math.isinf(high_s) else f"{low_s:g} to {high_s:g} s"
+        value, note = (float(covered / fake), "") if fake else (None, "needs a true span of this length")
+        name = f"recall of fake seconds, spans of {band}, hybrids only"
+        shown = Figure(key, name, SPANS, value, n=int(n_spans), unit="true spans", note=note)
+        yield shown if given.drawn is None or not fake else shown.between(_ratio_interval(given, each[:, :2]))
+
+
+def _covered(found: spans.Coverage, low: float, high: float) -> tuple[float, float, float]:
+    """Found samples, samples and number of the true spans of a clip with a length in [low, high)."""
+    inside = (found.n_samples >= low) & (found.n_samples < high)
+    lengths = found.n_samples[inside]
+    return float((found.share[inside] * lengths).sum()), float(lengths.sum()), float(inside.sum())
+
+
+def _ratio_interval(given: Sample, each: npt.NDArray[np.float64]) -> Interval | None:
+    if given.drawn is None:
+        return None
+    above, below = sums(given.drawn, each).T
+    return interval(np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0))
 
 
 def _boundary_figures(given: Sample) -> Iterator[Figure]:

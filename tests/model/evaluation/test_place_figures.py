@@ -203,6 +203,24 @@ def test_boundary_errors_are_seconds_of_hybrids():
     assert (unmatched.value, unmatched.n) == (None, 0)
 
 
+def test_recall_by_length_counts_each_span_in_its_band():
+    """Catches recall of clips for recall of spans, an edge in two bands, and whole fakes among the long spans."""
+    true = [(0, 3_199), (4_000, 7_200), (7_500, 15_500)]  # 0.2 s less a sample, 0.2 s, 0.5 s
+    judged = [
+        judge(HYBRID, true, [(0, 1_000, 1.0), (4_000, 4_800, 1.0), (7_500, 11_500, 1.0)]),
+        judge(HYBRID, [(0, 3_199)], [(0, 3_199, 1.0)]),
+        judge(FAKE, [(0, 16_000)], [(0, 16_000, 1.0)]),
+    ]
+    found = spans(judged)
+    assert found["span_recall_0_to_0.2s"].value == pytest.approx(4_199 / 6_398)
+    assert (found["span_recall_0_to_0.2s"].n, found["span_recall_0.2_to_0.5s"].n) == (2, 1)
+    assert found["span_recall_0.2_to_0.5s"].value == pytest.approx(800 / 3_200)
+    assert found["span_recall_0.5_to_1s"].value == pytest.approx(0.5)
+    assert found["span_recall_from_2s"].value is None
+    assert found["span_recall_from_2s"].note
+    assert sum(f.n for key, f in found.items() if key.startswith("span_recall_") and "hybrids" not in key) == 4
+
+
 def test_the_challenge_score_tells_real_from_the_other_two():
     """Catches a hybrid called fake that counts as wrong, and an abstention that counts as right."""
     judged = [
