@@ -29,9 +29,10 @@ examples:
   python script.py evaluate --manifest data/mine --split test_unseen --stress -j 2
   python script.py evaluate --manifest data/LA/manifest.jsonl --threshold-from data/mine --out outputs/la
 
-takes a manifest, a CSV, or a folder. Writes report.html, figures.json, scores.csv and frames.txt.gz into --out, and
-there remembers what was judged, so that a second run judges only what is new. Thresholds are chosen on the dev split of
-the set, or on that of another one; to take them from what is tested is refused.
+takes a manifest, a CSV, or a folder. Writes report.html, figures.json, scores.csv and frames.txt.gz (with --stress also
+stress.csv, each verdict under each corruption) into --out, and there remembers what was judged, so that a second run
+judges only what is new. Thresholds are chosen on the dev split of the set, or on that of another one; to take them from
+what is tested is refused.
 exit status: 0 ran, 1 a recording could not be judged, 2 wrong usage."""
 
 DEV, NO_THRESHOLD, ALL = "dev", "none", "all"
@@ -264,7 +265,7 @@ def _near(path: Path) -> str:
 
 def _write(out: Path, found: Evaluation) -> None:
     from audio.atomic import replacing
-    from model.evaluation.report import write_report
+    from model.evaluation.report import write_report, write_verdicts
     from model.evaluation.scorefiles import write_frame_scores, write_scores
 
     try:
@@ -272,6 +273,8 @@ def _write(out: Path, found: Evaluation) -> None:
             beside.write_text(json.dumps(found.to_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
         write_scores(out / "scores.csv", found.sample.judged)
         write_frame_scores(out / "frames.txt.gz", found.sample.judged)
+        if found.stress:
+            write_verdicts(out / "stress.csv", found)
     except OSError as error:
         raise ToolkitError(f"{out}: the evaluation cannot be written: {error.strerror}") from None
     write_report(out / "report.html", found)

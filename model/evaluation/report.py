@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import os
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from audio.atomic import replacing
 from audio.labels import HYBRID, LABELS, REAL
 from audio.pages import Block, Heading, Paragraph, Picture, Table, table_text, write_page
 from audio.segments import SAMPLE_RATE
@@ -207,6 +209,19 @@ def _verdict_row(robustness: Robustness) -> tuple[str, ...]:
 def write_report(path: str | os.PathLike[str], found: Evaluation) -> None:
     """Write the page; raise `ToolkitError` when Jinja2 or matplotlib is missing, or the disk fails."""
     write_page(path, list(_blocks(found)), title=f"Evaluation of {found.name}")
+
+
+def write_verdicts(path: str | os.PathLike[str], found: Evaluation) -> None:
+    """Write a CSV with the true class of each clip, its verdict, and its verdict under each corruption.
+
+    An abstention is an empty cell, and so is a clip that could not be judged.
+    """
+    with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("path", "truth", "clean", *(robustness.name for robustness in found.stress)))
+        for each in found.sample.judged:
+            moved = (robustness.verdicts.get(each.clip.path) for robustness in found.stress)
+            table.writerow((each.clip.path, each.clip.label, each.label or "", *(label or "" for label in moved)))
 
 
 def _blocks(found: Evaluation) -> Iterator[Block]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from audio.errors import UsageError
@@ -40,9 +40,11 @@ class Robustness:
     """What was done, for people."""
     figures: tuple[Figure, ...]
     moves: Moves
+    verdicts: Mapping[str, str | None] = field(default_factory=dict)
+    """The verdict on each clip, by its path; None for an abstention."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as what JSON can hold."""
+        """Return it as what JSON can hold, without the single verdicts."""
         figures = [figure.to_json() for figure in self.figures]
         return {"name": self.name, "words": self.words, "figures": figures, "verdicts": vars(self.moves)}
 
@@ -66,7 +68,8 @@ def compare(clean: Sample, altered: Sample, *, name: str, words: str, operating:
     """
     figures = {figure.key: figure for figure in summarise(altered, operating)}
     kept = tuple(figures[key] for key in KEYS if key in figures)
-    return Robustness(name, words, kept, moves(clean.judged, altered.judged))
+    verdicts = {found.clip.path: found.label for found in altered.judged}
+    return Robustness(name, words, kept, moves(clean.judged, altered.judged), verdicts)
 
 
 def moves(clean: Sequence[Judged], altered: Sequence[Judged]) -> Moves:

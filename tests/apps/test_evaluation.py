@@ -374,6 +374,17 @@ def test_stress_is_in_everything(run, place, tmp_path, two_corruptions):
     assert all(corruption.words in page for corruption in two_corruptions.values())
 
 
+def test_stress_tells_each_verdict(run, place, tmp_path, two_corruptions, quick):
+    """Catches verdicts in the column of another corruption, and a row too few for a clip that cannot be read."""
+    (place / "fake" / "test-1.wav").write_bytes(b"no sound" * 99)
+    run("--manifest", place, "--stress")
+    header, *rows = [line.split(",") for line in (tmp_path / "out" / "stress.csv").read_text("utf-8").splitlines()]
+    assert header == ["path", "truth", "clean", "gain_-20db", "trim"]
+    assert len(rows) == 6
+    for path, truth, *verdicts in rows:
+        assert verdicts == (["", "", ""] if path == "fake/test-1.wav" else [truth] * 3)
+
+
 def test_stress_leaves_out_what_could_not_be_judged(run, place, two_corruptions, quick):
     """Catches a clip that is unreadable already counted among those that a corruption silenced."""
     (place / "fake" / "test-1.wav").write_bytes(b"no sound" * 99)
