@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(_with_command(sys.argv[1:] if argv is None else argv))
     with _talking():
-        return _run(COMMANDS[arguments.command], arguments)
+        return _run(COMMANDS[arguments.command], arguments, is_program=argv is None)
 
 
 def run_alone(module: ModuleType, *, program: str, argv: Sequence[str] | None = None) -> int:
@@ -67,11 +67,11 @@ def run_alone(module: ModuleType, *, program: str, argv: Sequence[str] | None = 
     module.add_arguments(parser)
     arguments = parser.parse_args(argv)
     with _talking():
-        return _run(module, arguments)
+        return _run(module, arguments, is_program=argv is None)
 
 
-def _run(module: ModuleType, arguments: argparse.Namespace) -> int:
-    """Turn the outcome of a command into an exit status."""
+def _run(module: ModuleType, arguments: argparse.Namespace, *, is_program: bool) -> int:
+    """Turn the outcome of a command into an exit status; `is_program`: this process has nothing else to do."""
     try:
         status: int = module.run(arguments)
         sys.stdout.flush()
@@ -81,10 +81,23 @@ def _run(module: ModuleType, arguments: argparse.Namespace) -> int:
         return USAGE if isinstance(error, UsageError) else FAILED
     except KeyboardInterrupt:
         _log.error("interrupted")
+        if is_program and "tensorflow" in sys.modules:
+            _leave_at_once()
         return INTERRUPTED
     except BrokenPipeError:
         _forget_stdout()
         return PIPE_CLOSED
+
+
+def _leave_at_once() -> None:
+    """End the process without tidying up: what was worth keeping is on disk.
+
+    TensorFlow's input threads and the interpreter that takes their work apart can wait for each other forever: two of
+    26 interrupted trainings did.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
 
 
 def _with_command(argv: Sequence[str]) -> list[str]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import keras
@@ -87,6 +90,39 @@ def _memory(callback: keras.callbacks.Callback) -> dict[str, float | None]:
     fields = [field for field in STATE_FIELDS if hasattr(callback, field)]
     values = {field: getattr(callback, field) for field in fields}
     return {field: None if value is None else float(value) for field, value in values.items()}
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Make Ctrl-C count even where Python loses it: raise it again after the batch.
+
+    Python drops what is raised in destructors and weak references' callbacks, of which TensorFlow runs many, and a
+    `KeyboardInterrupt` that falls into one is gone. In a `with` block around the training; it leaves alone a program
+    that handles Ctrl-C in a way of its own, and does nothing outside the main thread.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = False
+
+    def __enter__(self) -> Interrupt:
+        self._taken = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        self._taken = self._taken and threading.current_thread() is threading.main_thread()
+        if self._taken:
+            signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._taken:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        signal.default_int_handler(number, frame)
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Stop when somebody asked for it."""
+        if self.asked:
+            raise KeyboardInterrupt
 
 
 class SeededEpochs(keras.callbacks.Callback):

@@ -155,19 +155,17 @@ def fit(
     if state:
         saved.restore(state, model)
     if not (state and state["stopped"]) and first_epoch < settings.epochs:
-        model.fit(
-            stream(
-                batches,
-                first_step=first_epoch * batches.steps_per_epoch,
-                n_steps=settings.epochs * batches.steps_per_epoch,
-            ),
-            epochs=settings.epochs,
-            initial_epoch=first_epoch,
-            steps_per_epoch=batches.steps_per_epoch,
-            callbacks=[*others, saved],
-            shuffle=False,
-            verbose=0,
-        )
+        each = batches.steps_per_epoch
+        with callbacks.Interrupt() as interrupt:
+            model.fit(
+                stream(batches, first_step=first_epoch * each, n_steps=settings.epochs * each),
+                epochs=settings.epochs,
+                initial_epoch=first_epoch,
+                steps_per_epoch=each,
+                callbacks=[*others, saved, interrupt],
+                shuffle=False,
+                verbose=0,
+            )
     return keras.saving.load_model(run / "best.keras")
 
 
