@@ -264,13 +264,11 @@ def _near(path: Path) -> str:
 
 
 def _write(out: Path, found: Evaluation) -> None:
-    from audio.atomic import replacing
-    from model.evaluation.report import write_report, write_verdicts
+    from model.evaluation.report import write_figures, write_report, write_verdicts
     from model.evaluation.scorefiles import write_frame_scores, write_scores
 
     try:
-        with replacing(out / "figures.json") as beside:
-            beside.write_text(json.dumps(found.to_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_figures(out / "figures.json", found)
         write_scores(out / "scores.csv", found.sample.judged)
         write_frame_scores(out / "frames.txt.gz", found.sample.judged)
         if found.stress:

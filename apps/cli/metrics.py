@@ -63,10 +63,13 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from model.evaluation.breakdown import break_down
     from model.evaluation.figures import sample
-    from model.evaluation.report import Evaluation, evaluation_text, own_warnings, write_report
+    from model.evaluation.operating import with_spans
+    from model.evaluation.report import Evaluation, evaluation_text, own_warnings
 
-    operating = _operating(arguments)
-    judged, notes = _joined(arguments, arguments.scores, arguments.labels, operating)
+    judged, notes = _joined(arguments, arguments.scores, arguments.labels)
+    operating = _operating(arguments, judged)
+    if (threshold := operating.frame_threshold) is not None:
+        judged = [with_spans(found, threshold) for found in judged]
     given = sample(judged, n_resamples=arguments.resamples)
     found = Evaluation(
         name=f"{arguments.scores.name} against {arguments.labels.name}",
@@ -81,14 +84,13 @@ def run(arguments: argparse.Namespace) -> int:
         _log.info("note: %s", note)
     print(json.dumps(found.to_json(), allow_nan=False) if arguments.json else evaluation_text(found), flush=True)
     if arguments.out is not None:
-        _write_json(arguments.out / "figures.json", found)
-        write_report(arguments.out / "report.html", found)
+        _write(arguments.out, found)
         _log.info("report: %s", arguments.out / "report.html")
     return 0
 
 
-def _operating(arguments: argparse.Namespace) -> Operating | None:
-    """Choose thresholds on the dev scores, if there are any."""
+def _operating(arguments: argparse.Namespace, tested: list[Judged]) -> Operating:
+    """Choose thresholds on the dev scores, if there are any; none of their clips is tested."""
     from model.evaluation.figures import Operating, sample
     from model.evaluation.operating import operating_from
 
@@ -99,8 +101,7 @@ def _operating(arguments: argparse.Namespace) -> Operating | None:
         return Operating("")
     if scores.resolve() == arguments.scores.resolve():
         raise UsageError(f"--dev-scores: expected another set than the one that is tested, received {scores} for both")
-    judged, _ = _joined(arguments, scores, labels, None)
-    tested, _ = _joined(arguments, arguments.scores, arguments.labels, None)
+    judged, _ = _joined(arguments, scores, labels)
     if shared := {found.clip.path for found in judged} & {found.clip.path for found in tested}:
         said = f"expected clips that are not tested, received {len(shared)} that are, for example {min(shared)}"
         raise UsageError(f"--dev-scores: {said}")
@@ -108,20 +109,17 @@ def _operating(arguments: argparse.Namespace) -> Operating | None:
 
 
 def _joined(
-    arguments: argparse.Namespace, scores_path: Path, labels_path: Path, operating: Operating | None
+    arguments: argparse.Namespace, scores_path: Path, labels_path: Path
 ) -> tuple[list[Judged], tuple[str, ...]]:
-    """Read scores and labels, and join them; with a threshold, frames make spans."""
+    """Read scores and labels, and join them."""
     from audio.segments import SAMPLE_RATE
     from model.evaluation.joining import join
-    from model.evaluation.operating import with_spans
     from model.evaluation.scorefiles import read_scores
 
     hop_samples = None if arguments.hop_ms is None else round(arguments.hop_ms * SAMPLE_RATE / 1_000)
     scores = read_scores(scores_path, hop_samples=hop_samples)
     clips, notes = _labels(labels_path)
     rows, more = join(scores, clips, higher_is=arguments.higher, allow_missing=arguments.allow_missing)
-    if operating is not None and operating.frame_threshold is not None:
-        rows = [with_spans(row, operating.frame_threshold) for row in rows]
     return rows, (f"{scores_path.name}: {scores.kind}", *scores.notes, *notes, *more)
 
 
@@ -137,7 +135,7 @@ def _labels(path: Path) -> tuple[Mapping[str, Clip], tuple[str, ...]]:
     return keys.clips, (f"{path.name}: {keys.kind}", *keys.notes)
 
 
-def _figures(given: Sample, operating: Operating | None, asv_scores: Path | None) -> list[Figure]:
+def _figures(given: Sample, operating: Operating, asv_scores: Path | None) -> list[Figure]:
     from model.evaluation.clip_figures import RANKING, tandem_figure
     from model.evaluation.figures import summarise
     from model.evaluation.scorefiles import read_asv_scores
@@ -166,11 +164,11 @@ def _is_file(path: Path | None) -> bool:
     return path is not None and path.is_file()
 
 
-def _write_json(path: Path, found: Evaluation) -> None:
-    from audio.atomic import replacing
+def _write(out: Path, found: Evaluation) -> None:
+    from model.evaluation.report import write_figures, write_report
 
     try:
-        with replacing(path) as beside:
-            beside.write_text(json.dumps(found.to_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_figures(out / "figures.json", found)
     except OSError as error:
-        raise ToolkitError(f"{path}: the figures cannot be written: {error.strerror}") from None
+        raise ToolkitError(f"{out / 'figures.json'}: the figures cannot be written: {error.strerror}") from None
+    write_report(out / "report.html", found)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from audio.labels import REAL
 from model.evaluation.judged import Judged
 from model.metrics.bootstrap import Interval, Resamples, resamples
+from model.metrics.cells import RESOLUTIONS_MS
 
 SEED = 0
 """What the resamples are drawn from unless told otherwise."""
@@ -121,7 +122,9 @@ def sample(judged: Iterable[Judged], *, n_resamples: int = N_RESAMPLES, seed: in
     return Sample(kept, by_clip, "clip", n_resamples, seed)
 
 
-def summarise(given: Sample, operating: Operating | None = None) -> list[Figure]:
+def summarise(
+    given: Sample, operating: Operating | None = None, *, resolutions_ms: Sequence[int] = RESOLUTIONS_MS
+) -> list[Figure]:
     """Compute every figure that the judgements allow, in the order in which people read them.
 
     Parameters
@@ -130,6 +133,8 @@ def summarise(given: Sample, operating: Operating | None = None) -> list[Figure]
         The clips.
     operating
         Thresholds from another set; without them the figures at a threshold are left out.
+    resolutions_ms
+        Lengths of the cells of segment EERs; these take most of the time. Only all of them bring the millisecond EER.
 
     Returns
     -------
@@ -141,7 +146,7 @@ def summarise(given: Sample, operating: Operating | None = None) -> list[Figure]
     return [
         *verdict_figures(given),
         *ranking_figures(given, operating),
-        *cell_figures(given, operating),
+        *cell_figures(given, operating, resolutions_ms=resolutions_ms),
         *span_figures(given),
     ]
 

@@ -191,7 +191,7 @@ def _length_figures(given: Sample) -> Iterator[Figure]:
         value, note = (float(covered / fake), "") if fake else (None, "needs a true span of this length")
         name = f"recall of fake seconds, spans of {band}, hybrids only"
         shown = Figure(key, name, SPANS, value, n=int(n_spans), unit="true spans", note=note)
-        yield shown if given.drawn is None or not fake else shown.between(_ratio_interval(given, each[:, :2]))
+        yield shown.between(_ratio_interval(given, each[:, :2])) if fake else shown
 
 
 def _covered(found: spans.Coverage, low: float, high: float) -> tuple[float, float, float]:
@@ -241,7 +241,7 @@ def _alarm_figure(given: Sample) -> Figure:
     hours = sum(n_samples) / SAMPLE_RATE / 3_600
     note = f"{sum(counted)} in {hours:.2f} h of real recordings; one per clip, in long ones per 30 s"
     shown = Figure("false_alarms_per_hour", "false alarms an hour", SPANS, rate, n=len(counted), note=note)
-    return shown if given.drawn is None else shown.between(_alarm_interval(given, counted, n_samples))
+    return shown.between(_alarm_interval(given, counted, n_samples))
 
 
 def _alarms(found: Judged) -> int:

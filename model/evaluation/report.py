@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import os
 from collections import Counter
@@ -209,6 +210,12 @@ def _verdict_row(robustness: Robustness) -> tuple[str, ...]:
 def write_report(path: str | os.PathLike[str], found: Evaluation) -> None:
     """Write the page; raise `ToolkitError` when Jinja2 or matplotlib is missing, or the disk fails."""
     write_page(path, list(_blocks(found)), title=f"Evaluation of {found.name}")
+
+
+def write_figures(path: str | os.PathLike[str], found: Evaluation) -> None:
+    """Write the JSON of an evaluation, whole or not at all; its folder is made if needed."""
+    with replacing(path) as beside:
+        beside.write_text(json.dumps(found.to_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def write_verdicts(path: str | os.PathLike[str], found: Evaluation) -> None:

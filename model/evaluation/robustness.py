@@ -66,7 +66,7 @@ def compare(clean: Sample, altered: Sample, *, name: str, words: str, operating:
     UsageError
         When the clips are not the same.
     """
-    figures = {figure.key: figure for figure in summarise(altered, operating)}
+    figures = {figure.key: figure for figure in summarise(altered, operating, resolutions_ms=(FINEST_MS,))}
     kept = tuple(figures[key] for key in KEYS if key in figures)
     verdicts = {found.clip.path: found.label for found in altered.judged}
     return Robustness(name, words, kept, moves(clean.judged, altered.judged), verdicts)

@@ -15,18 +15,17 @@ piper draws its noise anew each time and takes no seed: for a set that can be ma
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import ClassVar
 
 import numpy as np
 
-from audio.errors import EngineError, UsageError
+from audio.digest import file_sha256
+from audio.errors import AudioError, EngineError, UsageError
 from audio.reading import write_wav
 from synth.engines import ENGINES, source_of, text_of
 from synth.engines.programs import Program, read_rendered, wav_to_write
@@ -104,9 +103,9 @@ class CommandEngine:
         """
         files = [self._program.find(), *self._files()]
         try:
-            hashes = [_sha256(path, *_stamp(path)) for path in files]
-        except OSError as error:
-            raise EngineError(f"{self.name}: {error.filename} cannot be read: {error.strerror}") from None
+            hashes = [file_sha256(Path(path)) for path in files]
+        except AudioError as error:
+            raise EngineError(f"{self.name}: {error}") from None
         return " ".join((str(self), *(digest[:16] for digest in hashes)))
 
     def render(
@@ -185,15 +184,3 @@ def _filled(argument: str, values: Mapping[str, str]) -> str:
     # `-5 degrees` at the front would be taken for one; a space before it is not spoken.
     guard = " " if argument.startswith("{text}") and not values["text"][0].isalnum() else ""
     return guard + PLACEHOLDERS.sub(lambda match: values[match[1]], argument)
-
-
-def _stamp(path: str) -> tuple[int, int]:
-    facts = Path(path).stat()
-    return facts.st_size, facts.st_mtime_ns
-
-
-@lru_cache(maxsize=256)
-def _sha256(path: str, n_bytes: int, modified_ns: int) -> str:
-    """Hash a file, again only when its size or time has changed."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
