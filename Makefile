@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types tests lock clean
+.PHONY: help demo test lint types tests model-card lock clean
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/installed  ## voices -> set -> training -> a located splice, about ten minutes
 	$(BIN)/python -m apps.demo
@@ -21,6 +21,10 @@ types: $(VENV)/installed  ## mypy
 
 tests: $(VENV)/installed  ## pytest
 	$(BIN)/python -m pytest
+
+model-card: $(VENV)/installed  ## judge the test rows of CORPUS=DIR and write the model card of the shipped weights
+	@test -n "$(CORPUS)" || { echo "model-card: expected the folder of the corpus: make model-card CORPUS=DIR" >&2; exit 2; }
+	$(BIN)/python -m apps.pretraining.card --corpus "$(CORPUS)"
 
 # The stamp is written last, so that an interrupted installation is done again.
 $(VENV)/installed: requirements.lock

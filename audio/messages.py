@@ -14,9 +14,25 @@ REASONS: Mapping[str, str] = MappingProxyType(
     {
         "too_short": "the recording is too short to judge",
         "no_speech": "no speech was found in the recording",
+        "music_or_tone": "the recording is mostly music or tones",
+        "clipped": "the recording is so overloaded that its waves are cut off",
+        "narrow_band": "the recording lacks the higher frequencies that a verdict needs",
+        "too_noisy": "the noise is too loud for a verdict on the speech",
     }
 )
 """Why a recording was not judged: reason code -> words."""
+
+WARNINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "short": "the recording is short: expect more errors",
+        "little_speech": "the recording holds little speech: expect more errors",
+        "some_music": "part of the recording is music or tones: a verdict on those parts means nothing",
+        "some_clipping": "the recording is overloaded in places: expect more errors",
+        "narrow_band": "the recording lacks high frequencies, as telephone calls do: expect more errors",
+        "noisy": "the recording is noisy: expect more errors",
+    }
+)
+"""What to know before trusting a verdict: warning code -> words. None of them stops the judging."""
 
 TEXTS: Mapping[str, str] = MappingProxyType(
     {
@@ -35,6 +51,11 @@ TEXTS: Mapping[str, str] = MappingProxyType(
 def reason_text(code: str) -> str:
     """Return the words for a reason code; raise `ToolkitError` for an unknown one."""
     return _lookup(REASONS, code, "reason code")
+
+
+def warning_text(code: str) -> str:
+    """Return the words for a warning code; raise `ToolkitError` for an unknown one."""
+    return _lookup(WARNINGS, code, "warning code")
 
 
 def text(key: str, **facts: object) -> str:

@@ -1,17 +1,19 @@
 """A bundle: one folder that holds a trained network and every fact needed to judge with it.
 
-    bundle.json   schema version, name, windows, features, thresholds, calibration, training facts, file hashes
+    bundle.json   schema version, name, windows, features, calibration, operating points, limits of what is judged,
+                  training facts, licence, file hashes
     model.onnx    what judging runs
     model.keras   what fine-tuning starts from
 
-Format 1 is a promise: a bundle of it must always read. A bundle is data from whoever made it; take none from people
-you do not trust.
+Formats are promises: a bundle of any version must always read. Version 1 had one operating point without a name and
+no limits. A bundle is data from whoever made it; take none from people you do not trust.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,9 +24,13 @@ from audio.atomic import replacing
 from audio.errors import ModelError
 from audio.labels import LABELS
 from model.features import FRAME_HOP_SAMPLES, FeatureConfig
+from model.judging.abstain import Limits
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of `bundle.json` that `write_bundle` writes."""
+
+READABLE_VERSIONS = (1, 2)
+"""Versions that `read_bundle` reads."""
 
 CARD_NAME = "bundle.json"
 ONNX_NAME = "model.onnx"
@@ -33,7 +39,10 @@ BUNDLE_FOLDER = "bundle"
 """Where a run folder keeps its bundle."""
 
 SHIPPED = Path(__file__).parent / "pretrained"
-"""The bundle that comes with the toolkit, once there is one."""
+"""The bundle that comes with the toolkit."""
+
+DEFAULT_POINT = "default"
+"""Name of the operating point of a bundle that has only one."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,62 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """From clip logits to probabilities: divided by a temperature, and shifted class by class (temperature and vector
+    scaling: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017), fitted on dev.
+
+    Raises
+    ------
+    ModelError
+        Unless the temperature is positive and there is one finite bias for each label.
+    """
+
+    temperature: float = 1.0
+    biases: tuple[float, ...] = (0.0,) * len(LABELS)
+    """Added to the logits of a clip, after the temperature, in the order of `audio.labels.LABELS`."""
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        object.__setattr__(self, "biases", tuple(float(bias) for bias in self.biases))
+        if not self.temperature > 0:
+            raise ModelError(f"calibration: expected a temperature above 0. Received: {self.temperature}")
+        if len(self.biases) != len(LABELS) or not all(map(math.isfinite, self.biases)):
+            raise ModelError(f"calibration: expected {len(LABELS)} finite biases. Received: {self.biases}")
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """How much evidence an accusation needs, chosen on dev for a rate of false alarms.
+
+    Raises
+    ------
+    ModelError
+        For a name that is empty, or a bias that is not finite.
+    """
+
+    name: str = DEFAULT_POINT
+    real_bias: float = 0.0
+    """Added to the calibrated logit of real: so many nats more evidence does it take to call a clip anything else."""
+    thresholds: Thresholds = Thresholds()
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    """What it was chosen on and what it gave there; free facts for people."""
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        if not self.name or not math.isfinite(self.real_bias):
+            raise ModelError(f"operating point: expected a name and a finite real_bias. Received: {self}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The point as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> OperatingPoint:
+        """Rebuild from `to_json`; raises `ModelError`, `KeyError` or `TypeError` when `facts` is none."""
+        return cls(**{**facts, "thresholds": Thresholds(**facts["thresholds"])})
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A model's facts, read from `bundle.json`; the weights stay on disk until someone runs them."""
 
@@ -73,13 +138,17 @@ class Bundle:
     step_samples: int
     """Distance between the starts of two windows, in samples."""
     features: FeatureConfig = FeatureConfig()
-    thresholds: Thresholds = Thresholds()
-    temperature: float = 1.0
-    """What the clip logits are divided by (Guo et al., ICML 2017), fitted on dev."""
+    calibration: Calibration = Calibration()
+    operating_points: tuple[OperatingPoint, ...] = (OperatingPoint(),)
+    """The first is the one to use unless told otherwise."""
+    limits: Limits = Limits()
+    """When a recording is not judged."""
     labels: tuple[str, ...] = LABELS
     frame_hop_samples: int = FRAME_HOP_SAMPLES
     training: Mapping[str, Any] = field(default_factory=dict)
     """What it was trained on and how it did; free facts for people."""
+    licence: str = ""
+    """Under which the weights may be used, where they are given away."""
 
     def __post_init__(self) -> None:
         """Refuse facts that no detector could work with.
@@ -88,7 +157,7 @@ class Bundle:
         ------
         ModelError
             For unknown labels or frame hop, a window or step that is not a whole number of frames, a step longer
-            than the window, or a temperature that is not positive.
+            than the window, or operating points that are missing or share a name.
         """
         if self.labels != LABELS or self.frame_hop_samples != FRAME_HOP_SAMPLES:
             raise ModelError(
@@ -102,8 +171,24 @@ class Bundle:
             )
         if self.step_samples % FRAME_HOP_SAMPLES or self.window_samples % FRAME_HOP_SAMPLES:
             raise ModelError(f"bundle: window and step must be multiples of {FRAME_HOP_SAMPLES} samples")
-        if not self.temperature > 0:
-            raise ModelError(f"bundle: expected a temperature above 0. Received: {self.temperature}")
+        names = [point.name for point in self.operating_points]
+        if not names or len(set(names)) < len(names):
+            raise ModelError(f"bundle: expected operating points of different names. Received: {names}")
+
+    def operating_point(self, name: str | None = None) -> OperatingPoint:
+        """Return the operating point of a name; None: the default.
+
+        Raises
+        ------
+        ModelError
+            When there is none, saying which there are.
+        """
+        found = {point.name: point for point in self.operating_points}
+        if name is None:
+            return self.operating_points[0]
+        if name not in found:
+            raise ModelError(f"{self.path}: expected an operating point of {', '.join(found)}. Received: {name!r}")
+        return found[name]
 
     @property
     def onnx_path(self) -> Path:
@@ -132,9 +217,11 @@ def write_bundle(bundle: Bundle) -> None:
         "step_samples": bundle.step_samples,
         "frame_hop_samples": bundle.frame_hop_samples,
         "features": bundle.features.to_json(),
-        "thresholds": asdict(bundle.thresholds),
-        "calibration": {"temperature": bundle.temperature},
+        "calibration": asdict(bundle.calibration),
+        "operating_points": [point.to_json() for point in bundle.operating_points],
+        "limits": bundle.limits.to_json(),
         "training": dict(bundle.training),
+        "licence": bundle.licence,
         "hashes": {name: _sha256(bundle.path / name) for name in (ONNX_NAME, KERAS_NAME)},
     }
     with replacing(bundle.path / CARD_NAME) as beside:
@@ -192,9 +279,10 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise ModelError(f"{path}: expected a model bundle: {error.strerror}") from None
     except ValueError:
         raise ModelError(f"{path}: expected JSON in UTF-8") from None
-    if not isinstance(card, dict) or card.get("schema_version") != SCHEMA_VERSION:
+    if not isinstance(card, dict) or card.get("schema_version") not in READABLE_VERSIONS:
         found = card.get("schema_version") if isinstance(card, dict) else type(card).__name__
-        raise ModelError(f"{path}: expected schema_version {SCHEMA_VERSION}. Received: {found!r}")
+        expected = " or ".join(map(str, READABLE_VERSIONS))
+        raise ModelError(f"{path}: expected schema_version {expected}. Received: {found!r}")
     return card
 
 
@@ -205,12 +293,27 @@ def _from_card(folder: Path, card: Mapping[str, Any]) -> Bundle:
         window_samples=int(card["window_samples"]),
         step_samples=int(card["step_samples"]),
         features=FeatureConfig.from_json(card["features"]),
-        thresholds=Thresholds(**card["thresholds"]),
-        temperature=float(card["calibration"]["temperature"]),
         labels=tuple(card["labels"]),
         frame_hop_samples=int(card["frame_hop_samples"]),
         training=dict(card["training"]),
+        **(_judging_v1(card) if card["schema_version"] == 1 else _judging(card)),
     )
+
+
+def _judging_v1(card: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "calibration": Calibration(float(card["calibration"]["temperature"])),
+        "operating_points": (OperatingPoint(thresholds=Thresholds(**card["thresholds"])),),
+    }
+
+
+def _judging(card: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "calibration": Calibration(**card["calibration"]),
+        "operating_points": tuple(OperatingPoint.from_json(facts) for facts in card["operating_points"]),
+        "limits": Limits.from_json(card["limits"]),
+        "licence": str(card["licence"]),
+    }
 
 
 def _sha256(path: Path) -> str:

@@ -8,7 +8,7 @@ costs seconds.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -21,9 +21,9 @@ from audio.segments import n_frames
 FRAME_HOP_SAMPLES = 320
 """Samples between two frame scores: 20 ms at 16 kHz, the finest resolution of PartialSpoof's labels."""
 
-BLOCK_FRAMES = 8
-"""Frames that go through the mel filters at a time. OpenBLAS puts products above a million multiplications on all
-cores, and the waiting threads cost three times what the product does; blocks of 8 x 513 x 128 stay below."""
+BLOCK_PRODUCTS = 1 << 18
+"""Multiplications in a block of frames that goes through the mel filters. OpenBLAS puts larger products on all cores,
+whose threads wait for each other by spinning: on a busy machine a window then takes 80 ms instead of 5."""
 
 LEAST_SPREAD_DB = 1.0
 """Standard deviation below which a window is not blown up further: a steady tone stays as flat as it is."""
@@ -49,6 +49,9 @@ class FeatureConfig:
     """Lowest level kept, relative to the loudest cell of the window."""
     normalise_bands: bool = True
     """Whether each band loses its own mean over the window, or all bands the same one."""
+    second_n_fft: int | None = None
+    """Analysis window of a second set of `n_mels` bands behind the first: a short one sees when, a long one which
+    frequency. None: there is one set."""
 
     def __post_init__(self) -> None:
         """Refuse a configuration that cannot be computed.
@@ -56,10 +59,13 @@ class FeatureConfig:
         Raises
         ------
         ModelError
-            A length is not positive, the band is empty or above Nyquist, or the hop does not divide 20 ms.
+            A length is not positive, the band is empty or above Nyquist, the hop does not divide 20 ms, or an analysis
+            window is shorter than it.
         """
         if min(self.sample_rate, self.n_fft, self.hop_samples, self.n_mels) < 1 or self.floor_db >= 0:
             raise ModelError(f"features need positive lengths and a negative floor_db. Received: {self}")
+        if min(self.n_fft, self.second_n_fft or self.n_fft) < self.hop_samples or self.second_n_fft == 0:
+            raise ModelError(f"features need analysis windows of hop_samples or more. Received: {self}")
         if FRAME_HOP_SAMPLES % self.hop_samples:
             raise ModelError(f"hop_samples must divide {FRAME_HOP_SAMPLES}. Received: {self.hop_samples}")
         if not 0 <= self.f_min_hz < self.f_max_hz <= self.sample_rate / 2:
@@ -69,6 +75,17 @@ class FeatureConfig:
     def frames_per_score(self) -> int:
         """Feature frames inside one 20 ms frame score."""
         return FRAME_HOP_SAMPLES // self.hop_samples
+
+    @property
+    def parts(self) -> tuple[FeatureConfig, ...]:
+        """The features of each analysis window alone; their bands stand behind one another."""
+        first = replace(self, second_n_fft=None)
+        return (first,) if self.second_n_fft is None else (first, replace(first, n_fft=self.second_n_fft))
+
+    @property
+    def n_bands(self) -> int:
+        """Numbers in a feature frame."""
+        return self.n_mels * len(self.parts)
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a JSON object."""
@@ -81,10 +98,10 @@ class FeatureConfig:
         Raises
         ------
         ModelError
-            A field is missing or unknown.
+            A field is missing or unknown; `second_n_fft`, which the first bundles did not have, may be missing.
         """
         names = {field.name for field in fields(cls)}
-        if set(data) != names:
+        if {"second_n_fft", *data} != names:
             raise ModelError(f"features need the fields {sorted(names)}. Received: {sorted(data)}")
         return cls(**data)
 
@@ -147,17 +164,18 @@ def mel_power(samples: NDArray[np.floating[Any]], config: FeatureConfig) -> Floa
     -------
     float32 array (n_feature_frames, n_mels), non-negative.
     """
-    frames = n_feature_frames(len(samples), config)
-    blocks = -(-frames // BLOCK_FRAMES)
+    frames, bins = n_feature_frames(len(samples), config), config.n_fft // 2 + 1
+    together = max(1, BLOCK_PRODUCTS // (bins * config.n_mels))
+    blocks = -(-frames // together)
     before = (config.n_fft - config.hop_samples) // 2
-    length = blocks * BLOCK_FRAMES * config.hop_samples + config.n_fft
+    length = blocks * together * config.hop_samples + config.n_fft
     padded = np.zeros(max(length, before + len(samples)), dtype=np.float32)
     padded[before : before + len(samples)] = samples
     windows = np.lib.stride_tricks.sliding_window_view(padded, config.n_fft)[:: config.hop_samples]
-    spectrum = np.fft.rfft(windows[: blocks * BLOCK_FRAMES] * _hann(config.n_fft), axis=1)
+    spectrum = np.fft.rfft(windows[: blocks * together] * _hann(config.n_fft), axis=1)
     power = spectrum.real**2 + spectrum.imag**2
-    mels = power.reshape(blocks, BLOCK_FRAMES, config.n_fft // 2 + 1) @ mel_filters(config)
-    return np.asarray(mels.reshape(blocks * BLOCK_FRAMES, config.n_mels)[:frames], dtype=np.float32)
+    mels = power.reshape(blocks, together, bins) @ mel_filters(config)
+    return np.asarray(mels.reshape(blocks * together, config.n_mels)[:frames], dtype=np.float32)
 
 
 def log_mel(samples: NDArray[np.floating[Any]], config: FeatureConfig) -> Float:
@@ -166,7 +184,8 @@ def log_mel(samples: NDArray[np.floating[Any]], config: FeatureConfig) -> Float:
     The window is scaled to unit peak first (so no level over- or underflows and gain changes nothing) and powers are
     taken in dB below the loudest cell, floored at `floor_db`. Then each band loses its mean over the window, which
     takes out what a microphone, an equaliser or a voice adds throughout (cepstral mean subtraction: Atal, JASA 1974);
-    without `normalise_bands` all bands lose the same. At last the whole is brought to unit variance.
+    without `normalise_bands` all bands lose the same. At last the whole is brought to unit variance. Two analysis
+    windows are treated like this one by one.
 
     Parameters
     ----------
@@ -177,8 +196,14 @@ def log_mel(samples: NDArray[np.floating[Any]], config: FeatureConfig) -> Float:
 
     Returns
     -------
-    float32 array (n_feature_frames, n_mels); all zeros for digital silence.
+    float32 array (n_feature_frames, n_bands); all zeros for digital silence.
     """
+    sets = [_one_log_mel(samples, part) for part in config.parts]
+    return sets[0] if len(sets) == 1 else np.concatenate(sets, axis=1)
+
+
+def _one_log_mel(samples: NDArray[np.floating[Any]], config: FeatureConfig) -> Float:
+    """The same for one analysis window."""
     peak = float(np.max(np.abs(samples), initial=0.0))
     if peak == 0.0:
         return np.zeros((n_feature_frames(len(samples), config), config.n_mels), dtype=np.float32)

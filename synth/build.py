@@ -163,6 +163,7 @@ def _row(clip: Made, library: Library, *, seed: int) -> jobs.Row:
         "channel": None if clip.channel is None else {**clip.channel.to_json(), "seed": clip.channel_seed},
         "seed": seed,
         "codec": plan.base[0].codec,
+        "source_clip": plan.source_clip,
     }
 
 

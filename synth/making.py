@@ -27,7 +27,7 @@ from synth.splice import SplicePlan, render
 from synth.takes import Library, Take
 from synth.voices import Recordings, list_fakes, list_voices
 
-SPLICE, CHANNEL = 1, 2
+SPLICE, CHANNEL, SENT = 1, 2, 3
 """Streams of randomness of a clip, beside the one of `Planner`."""
 
 
@@ -127,7 +127,7 @@ class Maker:
             return error
 
     def _draft(self, plan: ClipPlan, heard: Mapping[Take, Pcm | AudioError]) -> _Draft:
-        rng = np.random.default_rng((self.recipe.seed, plan.index, SPLICE))
+        rng = np.random.default_rng((self.recipe.seed, plan.draw, SPLICE))
         try:
             splice = choose_plan(rng, _material(plan, heard), plan.shape)
         except ToolkitError as error:
@@ -136,10 +136,10 @@ class Maker:
         return _Draft(plan, splice, {source: plan.takes[source] for source in sorted(mentioned)})
 
     def _through_channel(self, clips: Sequence[Made | Skipped]) -> list[Made | Skipped]:
-        made = [clip for clip in clips if isinstance(clip, Made)]
+        made = [clip for clip in clips if isinstance(clip, Made) and self._is_sent(clip.plan)]
         if self.kit is None or not made:
             return list(clips)
-        rngs = [np.random.default_rng((self.recipe.seed, clip.plan.index, CHANNEL)) for clip in made]
+        rngs = [np.random.default_rng((self.recipe.seed, clip.plan.draw, CHANNEL)) for clip in made]
         channels = [choose_channel(rng, self.kit) for rng in rngs]
         seeds = [int(rng.integers(2**31)) for rng in rngs]
         received = apply_channels([to_float(clip.pcm) for clip in made], channels, seeds=seeds, kit=self.kit)
@@ -148,6 +148,11 @@ class Maker:
             for clip, samples, channel, seed in zip(made, received, channels, seeds, strict=True)
         }
         return [finished.get(clip.plan.index, clip) for clip in clips]
+
+    def _is_sent(self, plan: ClipPlan) -> bool:
+        """Draw whether a clip goes through the channel, apart from what the channel is drawn from."""
+        share = self.recipe.channel_share
+        return share >= 1.0 or np.random.default_rng((self.recipe.seed, plan.draw, SENT)).random() < share
 
 
 @dataclass(frozen=True)
@@ -162,11 +167,11 @@ class _Draft:
 
 def _heard_first(plan: ClipPlan) -> tuple[Take, ...]:
     """Return the takes that must be heard to plan the splice; twins say the same as the base at the same time."""
-    return (*plan.base, *plan.others)
+    return (*(plan.cut_like or plan.base), *plan.others)
 
 
 def _material(plan: ClipPlan, heard: Mapping[Take, Pcm | AudioError]) -> Material:
-    base = tuple(_strip(heard[take]) for take in plan.base)
+    base = tuple(_strip(heard[take]) for take in plan.cut_like or plan.base)
     others = tuple(_strip(heard[take]) for take in plan.others)
     return Material(base, base if plan.twins else (), others, plan.base_fake, plan.span_fake)
 

@@ -6,6 +6,7 @@
     engines = ["world", "lpc"]
     held_out = ["griffin-lim"]
     span_s = [0.1, 5.0]
+    turns = { world = 2 }          # how often a generator comes while each other one comes once
 
 The same file builds a set (`python -m synth build --recipe`) and trains on endless splices
 (`train_cnnrnnlstm.py --recipe`).
@@ -36,9 +37,22 @@ TEXTS = ("engines", "held_out", "dev_speakers", "test_speakers", "engine_command
 RANGES = ("clip_s", "span_s")
 """Entries that are a shortest and a longest duration, in seconds."""
 
+SETTINGS = (
+    *("engines", "held_out", "dev_speakers", "test_speakers", "channel", "channel_share"),
+    *("clip_s", "span_s", "max_spans", "pair_share", "turns"),
+)
+"""Entries that are fields of a `Recipe` under the same name."""
+
 NUMBERS = ("clips", "seed", "max_spans")
 
-TYPES: Mapping[str, type] = {**dict.fromkeys(NUMBERS, int), "channel": bool, **dict.fromkeys(FOLDERS, str)}
+TYPES: Mapping[str, type] = {
+    **dict.fromkeys(NUMBERS, int),
+    "channel": bool,
+    "channel_share": float,
+    "pair_share": float,
+    "turns": dict,
+    **dict.fromkeys(FOLDERS, str),
+}
 
 
 @dataclass(frozen=True)
@@ -116,8 +130,7 @@ def order_from(entries: Mapping[str, Any]) -> Order:
 
     if entries.get("clips") is None:
         raise UsageError("clips: expected a number of clips (--clips N, or in the recipe), received none")
-    renamed = {"engines", "held_out", "dev_speakers", "test_speakers", "channel", "clip_s", "span_s", "max_spans"}
-    given = {name: value for name, value in entries.items() if name in renamed and value is not None}
+    given = {name: entries[name] for name in SETTINGS if entries.get(name) is not None}
     commands = tuple(parse_command(text) for text in entries.get("engine_commands") or ())
     recipe = Recipe(entries["clips"], entries.get("seed", 1), commands=commands, **given)
     real = entries.get("real")

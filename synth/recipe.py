@@ -80,10 +80,18 @@ class Recipe:
     span_s: tuple[float, float] = (0.1, 5.0)
     """Shortest and longest span, in seconds, drawn log-uniformly: from a short word to a sentence."""
     max_spans: int = 6
+    channel_share: float = 1.0
+    """Share of the clips of each class that go through the channel; the others stay as they were spliced."""
+    pair_share: float = 0.0
+    """Share of the training clips that come in pairs: a genuine one without a span, and what a generator made of it,
+    with the same words, cut and channel. Training can splice those two in endless ways (`model.training.examples`)."""
+    turns: tuple[tuple[str, int], ...] = ()
+    """How often a generator comes while each other one comes once: those that teach most may come more often."""
 
     def __post_init__(self) -> None:
         for name in ("engines", "held_out", "dev_speakers", "test_speakers", "commands", "clip_s", "span_s"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "turns", tuple((str(name), n) for name, n in dict(self.turns).items()))
         if self.n_clips < 1 or self.seed < 0:
             raise UsageError(f"clips and seed: expected at least 1 and 0, received {self.n_clips} and {self.seed}")
         if unknown := [name for name in self.engines if name not in ENGINES]:
@@ -101,6 +109,11 @@ class Recipe:
                 raise UsageError(f"{name}: expected {least:g} <= shortest <= longest, received {low:g} and {high:g}")
         if self.max_spans < 1:
             raise UsageError(f"spans in a clip: expected at least 1, received {self.max_spans}")
+        for name in ("channel_share", "pair_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise UsageError(f"{name}: expected 0 to 1, received {getattr(self, name)!r}")
+        if wrong := [f"{name} = {n!r}" for name, n in self.turns if type(n) is not int or n < 1]:
+            raise UsageError(f"turns: expected whole numbers of 1 or more, received {', '.join(wrong)}")
 
     @property
     def command_names(self) -> tuple[str, ...]:
@@ -142,6 +155,20 @@ class ClipPlan:
     base: tuple[Take, ...] = field(repr=False)
     twins: tuple[Take, ...] = field(repr=False)
     others: tuple[Take, ...] = field(repr=False)
+    pair: int | None = None
+    """The index of the genuine clip of its pair; None for a clip that comes alone."""
+    cut_like: tuple[Take, ...] = field(default=(), repr=False)
+    """The genuine takes by which the fake of a pair is cut; () for its own."""
+
+    @property
+    def draw(self) -> int:
+        """What its randomness is drawn from beside the seed: the same for both clips of a pair."""
+        return self.index if self.pair is None else self.pair
+
+    @property
+    def source_clip(self) -> str:
+        """The path of the genuine clip that it is a copy of, or ""."""
+        return f"{REAL}/{self.pair:06d}.wav" if self.pair is not None and self.base_fake else ""
 
     @property
     def path(self) -> str:
@@ -209,7 +236,11 @@ class Planner:
     codings: tuple[Coding, ...]
 
     def plan(self, index: int, *, split: str, place: int) -> ClipPlan:
-        """Plan clip `index`, number `place` of its split; classes and generators take turns."""
+        """Plan clip `index`, number `place` of its split; classes and generators take turns. Pairs come first."""
+        n_paired = self.n_paired if split == TRAIN else 0
+        if place < n_paired:
+            return self._plan_paired(index, place)
+        place -= n_paired
         rng = np.random.default_rng((self.recipe.seed, index))
         label = LABELS[place % len(LABELS)]
         kind, generator = self._draw_kind(rng, label, (split, place // len(LABELS)))
@@ -230,6 +261,38 @@ class Planner:
         shape = self._shape(n_samples, kind, reverse=reverse)
         named, base = "" if label == REAL else generator, bases[base_fake]
         return ClipPlan(index, label, split, speaker, named, shape, base_fake, span_fake, base, twins, others)
+
+    @property
+    def n_paired(self) -> int:
+        """How many of the training clips come in pairs: an even number, none where no generator makes twins."""
+        n_pairs = int(self.recipe.pair_share * split_sizes(self.recipe)[TRAIN] / 2)
+        return 2 * n_pairs if n_pairs and self.shelf.generators_for(TRAIN, twins=True) else 0
+
+    def _plan_paired(self, index: int, place: int) -> ClipPlan:
+        """Plan one clip of a pair: both draw the same, and differ in which take they use."""
+        number, is_fake = divmod(place, 2)
+        pair = index - is_fake
+        rng = np.random.default_rng((self.recipe.seed, pair))
+        generators = self.shelf.generators_for(TRAIN, twins=True)
+        generator = generators[number % len(generators)]
+        who = (self.shelf.draw_speaker(rng, TRAIN, generator), generator)
+        n_samples = self._draw_length(rng, self.shelf.longest(TRAIN, who))
+        genuine, fake = self.shelf.draw_bases(rng, TRAIN, who, fill=Fill(n_samples, single=True))
+        return ClipPlan(
+            index,
+            FAKE if is_fake else REAL,
+            TRAIN,
+            who[0],
+            who[1] if is_fake else "",
+            self._shape(n_samples, PLAIN, reverse=False),
+            base_fake=bool(is_fake),
+            span_fake=bool(is_fake),
+            base=fake if is_fake else genuine,
+            twins=(),
+            others=(),
+            pair=pair,
+            cut_like=genuine if is_fake else (),
+        )
 
     def _draw_kind(self, rng: np.random.Generator, label: str, turn: tuple[str, int]) -> tuple[str, str]:
         """Draw the kind of splice, and take the generator whose turn it is in this split.

@@ -362,9 +362,13 @@ def _divide_generators(recipe: Recipe, recorded: _Recorded) -> dict[str, tuple[s
         raise UsageError(
             f"generators: expected at least one engine or folder of fakes for {', '.join(empty)}, received none"
         )
+    if unknown := [name for name, _ in recipe.turns if name not in (*engines, *recorded.names)]:
+        raise UsageError(f"turns: expected generators in use, received {', '.join(unknown)}")
     if missing := [name for name in recipe.held_out if name not in (*ENGINES, *recorded.of_split(TEST_UNSEEN))]:
         raise UsageError(f"held out: expected test recordings of {', '.join(missing)}, received none")
-    return {**parts, TEST_UNSEEN: recipe.held_out}
+    turns = dict(recipe.turns)
+    often = {split: tuple(name for name in names for _ in range(turns.get(name, 1))) for split, names in parts.items()}
+    return {**often, TEST_UNSEEN: recipe.held_out}
 
 
 def _in_use(recipe: Recipe, names: Iterable[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from threading import Lock
 
@@ -98,6 +98,7 @@ def open_stream(recipe: Recipe, folders: Folders) -> Stream:
     ToolkitError
         When a folder is missing or holds no recordings.
     """
+    recipe = replace(recipe, pair_share=0.0)  # examples come one by one
     kit = folders.kit(recipe)
     voices, fakes = folders.recordings()
     planner = Planner(recipe, Shelf(recipe, voices.clips, fakes.clips), available_codings())

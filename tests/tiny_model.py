@@ -13,13 +13,15 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from model.bundle import Bundle, Thresholds, write_bundle
+from model.bundle import Bundle, OperatingPoint, Thresholds, write_bundle
 from model.features import FeatureConfig
 
 RATE = 16_000
 FEATURES = FeatureConfig(n_mels=32, hop_samples=160, normalise_bands=False)
 BAND_GAIN = np.where(np.arange(32) >= 29, 4.0 / 3, 0.0)
 """Weight of each mel band: the mean of those above 6.2 kHz, times four."""
+
+THRESHOLDS = Thresholds(enter=0.6, exit=0.4, min_fake_samples=1_600, min_gap_samples=1_600)
 
 
 def voice(rng: np.random.Generator, seconds: float, *, fake_s: Sequence[tuple[float, float]] = ()) -> np.ndarray:
@@ -73,7 +75,7 @@ def write_tiny_bundle(
         window_samples=2 * RATE,
         step_samples=RATE,
         features=FEATURES,
-        thresholds=Thresholds(enter=0.6, exit=0.4, min_fake_samples=1_600, min_gap_samples=1_600),
+        operating_points=(OperatingPoint(thresholds=THRESHOLDS),),
     )
     write_bundle(bundle)
     return folder

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from audio.errors import ToolkitError
 from audio.labels import LABELS
-from audio.messages import reason_text, text
+from audio.messages import reason_text, text, warning_text
 
 if TYPE_CHECKING:
     from audio.reading import Samples
@@ -44,6 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="BUNDLE",
         help="folder of a model (default: the shipped one, else the newest run)",
     )
+    parser.add_argument(
+        "--operating-point",
+        metavar="NAME",
+        help="how much evidence an accusation needs: one of the model's (default: its first)",
+    )
+    parser.add_argument(
+        "--runtime", metavar="NAME", help="what runs the network: onnx or litert (default: what the model is for)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object per line instead of words")
     parser.add_argument("--plot", action="store_true", help="save a picture of each recording")
     parser.add_argument("--show", action="store_true", help="show the picture in a window")
@@ -65,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from model.judging.detector import Detector
 
-    detector = Detector(arguments.model)
+    detector = Detector(arguments.model, operating_point=arguments.operating_point, runtime=arguments.runtime)
     pictures = _picture_paths(arguments.clips, arguments.out or PICTURES)
     statuses = [
         _judge(clip, arguments, detector=detector, picture=picture)
@@ -105,6 +113,7 @@ def describe(clip: str, detection: Detection) -> str:
     if not detection.abstained:
         shares = [f"{label} {100 * (detection.probabilities[label] or 0.0):.1f} %" for label in LABELS]
         lines.append("  " + "   ".join(shares))
+    lines += [f"  mind: {warning_text(code)}" for code in detection.warnings]
     for span in detection.segments:
         lines.append(f"  {span.label} {span.start_s:.2f}-{span.end_s:.2f} s, confidence {span.confidence:.2f}")
     return "\n".join(lines)

@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHERE",
         help=f"a split of the set, another set (its dev split, or all of it), or '{NO_THRESHOLD}' (default: {DEV})",
     )
+    add("--runtime", metavar="NAME", help="what runs the network: onnx or litert (default: what the model is for)")
     add("--out", type=Path, metavar="DIR", help=f"folder for the report (default: {OUT}/evaluation-NAME-SPLIT)")
     add("--stress", action="store_true", help="judge the set again under each of the fixed corruptions")
     add("--json", action="store_true", help="print one JSON object instead of tables")
@@ -87,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     place, everything = read_set(arguments.manifest)
     split, clips = chosen(everything, arguments.split)
     out = arguments.out or OUT / f"evaluation-{set_name(place)}-{split}"
-    judge = Judge(find_bundle(arguments.model), out, arguments.workers)
+    judge = Judge(find_bundle(arguments.model), out, arguments.workers, arguments.runtime)
     operating = _operating(arguments, place, everything, clips, judge)
     given = sample(_told(judge.judge(place, clips)), n_resamples=arguments.resamples)
     stress, lost = _stress(given, place, judge, operating) if arguments.stress else ([], [])
@@ -227,13 +228,15 @@ def _facts(arguments: argparse.Namespace, judge: Judge, clips: Sequence[Clip]) -
     from model.bundle import read_bundle
 
     bundle = read_bundle(judge.bundle)
+    point = bundle.operating_point()
     paths = sha256("\n".join(f"{clip.path} {clip.label}" for clip in clips).encode()).hexdigest()
     return {
         "command": f"python script.py evaluate {_as_typed(arguments)}",
         "model": bundle.name,
         "bundle SHA-256": judge.sha256,
         "set": f"{len(clips)} clips; SHA-256 of their paths and labels {paths}",
-        "span thresholds": f"{_words(bundle.thresholds)}; from the bundle",
+        "operating point": point.name,
+        "span thresholds": f"{_words(point.thresholds)}; from the bundle",
         "Python": platform.python_version(),
     }
 
@@ -253,8 +256,9 @@ def _as_typed(arguments: argparse.Namespace) -> str:
     source = where if where in (*SPLITS, NO_THRESHOLD) else _near(Path(where))
     named |= {"split": arguments.split, "threshold-from": None if where == DEV else source}
     told = [f"--{name} {shlex.quote(value)}" for name, value in named.items() if value is not None]
+    named_runtime = [] if arguments.runtime is None else [f"--runtime {arguments.runtime}"]
     resamples = [] if arguments.resamples == 1_000 else [f"--resamples {arguments.resamples}"]
-    return " ".join([*told, *(["--stress"] if arguments.stress else []), *resamples])
+    return " ".join([*told, *named_runtime, *(["--stress"] if arguments.stress else []), *resamples])
 
 
 def _near(path: Path) -> str:

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from apps.cli import corpora, detect, evaluate, metrics
+from apps.cli import corpora, detect, evaluate, export, metrics
 from audio.errors import ToolkitError, UsageError
 
-COMMANDS = {"detect": detect, "evaluate": evaluate, "metrics": metrics, "corpora": corpora}
+COMMANDS = {"detect": detect, "evaluate": evaluate, "metrics": metrics, "corpora": corpora, "export": export}
 """Name -> module. What starts with anything else is meant for `detect`."""
 
 OK, FAILED, USAGE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141

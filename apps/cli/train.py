@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audio.errors import UsageError
+from model.bundle import SHIPPED
 
 if TYPE_CHECKING:
-    from model.training.fit import TrainSettings
     from model.training.recordings import Splices
+    from model.training.settings import TrainSettings
     from synth.order import Order
 
 HELP = "Train the CNN -> SimpleRNN -> LSTM detector on a set of real, fake and hybrid clips."
@@ -27,6 +28,7 @@ examples:
   python train_cnnrnnlstm.py --resume runs/mine-20260101-120000      go on after a stop, to the same weights
   python script.py --model runs/mine-20260101-120000 CLIP            judge a recording with it
   python train_cnnrnnlstm.py --recipe recipe.toml --epochs 20        train on splices made on the fly
+  python train_cnnrnnlstm.py --data data/mine --from-pretrained      start from the weights that come with the toolkit
 
 The set is a folder with manifest.jsonl, or plain real/ fake/ hybrid/ folders of recordings: those train the
 classes only, because nothing says where the fake spans are. A recipe (the options of `python -m synth build` in a
@@ -41,6 +43,9 @@ RUNS = Path("runs")
 SETTINGS = ("epochs", "batch_size", "seed", "learning_rate", "patience", "window_s")
 """Arguments that are settings of the run under the same name; None leaves the default."""
 
+FINE_TUNING_RATE = 1e-3
+"""Step size of Adam where weights are not random: a third of the usual, so that they are adapted and not replaced."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -50,6 +55,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--data", type=Path, metavar="DIR", help="the set to train on")
     where.add_argument("--recipe", type=Path, metavar="FILE", help="train on endless splices by this recipe")
     where.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run that was stopped")
+    parser.add_argument(
+        "--from-pretrained",
+        type=Path,
+        nargs="?",
+        const=SHIPPED,
+        metavar="BUNDLE",
+        help="fine-tune the weights of a bundle (default: the shipped ones)",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings; those given here win")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder of the run (default: runs/SET-DATE-TIME)")
     parser.add_argument("--epochs", type=int, help="most passes over the training clips (default: 20)")
     parser.add_argument("--batch-size", type=int, help="windows per step (default: 32)")
@@ -75,7 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
         When the set, the recipe or the run is broken.
     """
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
-    if arguments.resume is not None and (given or arguments.out is not None):
+    others = (arguments.out, arguments.config, arguments.from_pretrained)
+    if arguments.resume is not None and (given or any(other is not None for other in others)):
         raise UsageError("--resume goes on with the run's own settings; it takes no other argument")
     order = _read_order(arguments.recipe) if arguments.recipe is not None else None
     from model.training.quiet import load_tensorflow
@@ -83,7 +98,10 @@ def run(arguments: argparse.Namespace) -> int:
     load_tensorflow()
     from model.training.run import report, train
 
-    folder, settings = _resumed(arguments) if arguments.resume is not None else _started(arguments, given, order)
+    if arguments.resume is None:
+        folder, settings = _started(arguments, {**_settings(arguments), **given}, order)
+    else:
+        folder, settings = _resumed(arguments)
     _log.info("run: %s (after a stop, go on with --resume %s)", folder, folder)
     with _splices(settings, workers=arguments.workers) as splices:
         print(report(train(folder, settings, splices)), flush=True)
@@ -92,9 +110,30 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _resumed(arguments: argparse.Namespace) -> tuple[Path, TrainSettings]:
-    from model.training import fit
+    from model.training.settings import read_run
 
-    return arguments.resume, fit.read_run(arguments.resume)
+    return arguments.resume, read_run(arguments.resume)
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings of the file, and of the network that is fine-tuned.
+
+    Raises
+    ------
+    UsageError
+        When the file asks for another network than the one that is fine-tuned.
+    """
+    from model.bundle import read_bundle
+    from model.training.settings import read_config, settings_like
+
+    settings = {} if arguments.config is None else read_config(arguments.config)
+    if arguments.from_pretrained is None:
+        return settings
+    bundle = read_bundle(arguments.from_pretrained)
+    wanted = {**settings_like(bundle), "start_from": str(bundle.path.resolve())}
+    if other := sorted(name for name in wanted.keys() & settings.keys() if settings[name] != wanted[name]):
+        raise UsageError(f"{arguments.config}: expected {', '.join(other)} of {bundle.path}, or none. Leave them out")
+    return {"learning_rate": FINE_TUNING_RATE, **settings, **wanted}
 
 
 def _read_order(recipe: Path) -> Order:
@@ -111,17 +150,17 @@ def _started(
     arguments: argparse.Namespace, given: dict[str, Any], order: Order | None
 ) -> tuple[Path, TrainSettings]:
     """Begin a run, after a look at its set, so that a broken one leaves no run behind."""
-    from model.training import fit
     from model.training.examples import read_set
+    from model.training.settings import TrainSettings, start_run
 
     source = arguments.data if arguments.data is not None else arguments.recipe
     folder = arguments.out or RUNS / f"{source.resolve().stem}-{datetime.now():%Y%m%d-%H%M%S}"
     if order is None:
-        settings = fit.TrainSettings(data=str(arguments.data), **given)
+        settings = TrainSettings(data=str(arguments.data), **given)
         read_set(arguments.data, seed=settings.seed)
     else:
-        settings = fit.TrainSettings(data=str(folder / "set"), splices=order.to_json(), **given)
-    fit.start_run(folder, settings)
+        settings = TrainSettings(data=str(folder / "set"), splices=order.to_json(), **given)
+    start_run(folder, settings)
     return folder, settings
 
 

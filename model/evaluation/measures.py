@@ -1,6 +1,6 @@
-"""What a recording is like, as far as its samples tell: for breaking figures down by pitch and by noise.
+"""What a voice is like, as far as its samples tell: for breaking figures down by pitch.
 
-Estimates for sorting clips into bands, not for judging them.
+An estimate for sorting clips into bands, not for judging them. That of the noise is in `audio.levels`.
 """
 
 from __future__ import annotations
@@ -8,19 +8,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from audio.levels import SILENCE_POWER
 from audio.segments import SAMPLE_RATE
 
 Numbers = npt.NDArray[np.float64]
-
-FRAME_SAMPLES = 320
-"""Length of the frames whose powers are compared: 20 ms."""
-
-FLOOR_SHARE = 0.1
-"""The quietest tenth of the frames is taken for the noise: speech pauses that often (Martin, "Noise power spectral
-density estimation based on optimal smoothing and minimum statistics", 2001, rests on the same)."""
-
-SILENCE_POWER = 1e-9
-"""Least power of the noise: -90 dB re full scale, just above the rounding noise of 16 bits."""
 
 F0_HZ = (60.0, 500.0)
 """Range in which a fundamental frequency is looked for: low men's voices to high children's."""
@@ -43,32 +34,6 @@ MIN_VOICED_WINDOWS = 5
 
 MOST_WINDOWS = 600
 """Windows of a long recording that are asked, evenly spread: half a minute says enough about a voice."""
-
-
-def snr_db(samples: npt.NDArray[np.floating]) -> float | None:
-    """Estimate by how many dB a recording stands above its own noise.
-
-    The mean power of the frames louder than the floor, less that of the floor, over that of the floor; the floor is
-    the mean of the quietest `FLOOR_SHARE` of the frames.
-
-    Parameters
-    ----------
-    samples
-        float (n,) at 16 kHz, full scale 1.
-
-    Returns
-    -------
-    dB; None for a recording of less than ten frames, or one that nowhere rises above its floor.
-    """
-    n_frames = samples.size // FRAME_SAMPLES
-    if n_frames < round(1 / FLOOR_SHARE):
-        return None
-    framed = np.asarray(samples[: n_frames * FRAME_SAMPLES], dtype=np.float64).reshape(n_frames, FRAME_SAMPLES)
-    power = np.sort(np.square(framed).mean(axis=1))
-    n_floor = max(1, int(n_frames * FLOOR_SHARE))
-    floor = max(float(power[:n_floor].mean()), SILENCE_POWER)
-    above = float(power[n_floor:].mean()) - floor
-    return float(10.0 * np.log10(above / floor)) if above > 0.0 else None
 
 
 def pitch_hz(samples: npt.NDArray[np.floating]) -> float | None:

@@ -22,13 +22,15 @@ from audio import jobs
 from audio.digest import file_sha256
 from audio.errors import ToolkitError
 from audio.labels import FAKE, LABELS, REAL, label_index
+from audio.levels import snr_db
 from audio.manifest import Clip, resolve
 from audio.reading import read
 from audio.segments import SAMPLE_RATE, Segment
 from model.bundle import CARD_NAME, find_bundle, read_bundle
 from model.evaluation.judged import Judged
-from model.evaluation.measures import pitch_hz, snr_db
+from model.evaluation.measures import pitch_hz
 from model.judging.detector import Detector
+from model.judging.runtime import DEFAULT_RUNTIME, runtime_of
 
 VERSION = 1
 """Version of the rows in a journal; another one starts a new journal."""
@@ -57,9 +59,13 @@ class Judge:
     folder: Path | None = None
     """Where the journals lie; None keeps none."""
     workers: int = 1
+    runtime: str | None = None
+    """What runs the network (`model.judging.runtime.RUNTIMES`); None: what the bundle was made for."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "bundle", read_bundle(find_bundle(self.bundle)).path)
+        bundle = read_bundle(find_bundle(self.bundle))
+        object.__setattr__(self, "bundle", bundle.path)
+        object.__setattr__(self, "runtime", self.runtime or runtime_of(bundle))
 
     @property
     def sha256(self) -> str:
@@ -94,7 +100,7 @@ class Judge:
         -------
         One for each clip. A recording that cannot be read or altered has no score, and the message as its reason.
         """
-        process = _Process(self.bundle, self.sha256, place, alter)
+        process = _Process(self.bundle, self.sha256, self.runtime, place, alter)
         size = 1 if alter is None else CLIPS_PER_ITEM
         items = [tuple(clips[i : i + size]) for i in range(0, len(clips), size)]
         found = jobs.run(
@@ -104,13 +110,18 @@ class Judge:
             workers=self.workers,
             journal=None if self.folder is None else self.folder / self._journal(name),
             title=title or f"judging {name}",
-            settings=f"{VERSION} {self.sha256} {name}",
+            settings=f"{VERSION} {self.sha256} {name}{self._beside_default}",
         )
         rows = [row for item, rows in zip(items, found, strict=True) for row in _one_each(item, rows)]
         return [_judged(clip, row) for clip, row in zip(clips, rows, strict=True)]
 
     def _journal(self, name: str) -> str:
-        return f"judged-{VERSION}-{self.sha256[:12]}-{name}.jsonl"
+        return f"judged-{VERSION}-{self.sha256[:12]}-{name}{self._beside_default}.jsonl"
+
+    @property
+    def _beside_default(self) -> str:
+        """What tells the journals of another runtime apart."""
+        return "" if self.runtime == DEFAULT_RUNTIME else f"-{self.runtime}"
 
 
 @dataclass(frozen=True)
@@ -119,6 +130,7 @@ class _Process:
 
     bundle: Path
     sha256: str
+    runtime: str | None
     place: Path
     alter: Alteration | None
 
@@ -153,16 +165,16 @@ class _Process:
 
     def _rows(self, recordings: Sequence[tuple[Samples, Clip]]) -> list[jobs.Row]:
         altered = recordings if self.alter is None else self.alter(recordings)
-        rows = [_row(samples, _detector(self.bundle, self.sha256)) for samples, _ in altered]
+        rows = [_row(samples, _detector(self.bundle, self.sha256, self.runtime)) for samples, _ in altered]
         if self.alter is None:
             return rows
         return [{**row, "truth": _truth(clip)} for row, (_, clip) in zip(rows, altered, strict=True)]
 
 
 @lru_cache(maxsize=1)
-def _detector(bundle: Path, sha256: str) -> Detector:
+def _detector(bundle: Path, sha256: str, runtime: str | None) -> Detector:
     """The model, loaded once in each process, and again when its hash is another."""
-    return Detector(bundle)
+    return Detector(bundle, runtime=runtime)
 
 
 def _truth(clip: Clip) -> list[Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,16 +24,18 @@ from audio.errors import ModelError
 from audio.labels import LABELS
 from audio.reading import read
 from audio.segments import SAMPLE_RATE, Segment, from_frames, n_frames
-from model.bundle import Thresholds, find_bundle, read_bundle
+from model.bundle import DEFAULT_POINT, Calibration, OperatingPoint, find_bundle, read_bundle
 from model.features import log_mel
+from model.judging.abstain import cautions, reasons
 from model.judging.localise import readings, with_confidence
-from model.judging.runtime import Network
+from model.judging.quality import Quality, measure
+from model.judging.runtime import open_network
 from model.judging.samples import as_samples
 from model.judging.verdict import Verdict, judge, softmax
 from model.judging.windows import Window, overlap_add, sliding_windows
 
-SCHEMA_VERSION = 1
-"""Version of the row that `Detection.to_row` gives."""
+SCHEMA_VERSION = 2
+"""Version of the row that `Detection.to_row` gives. Version 1 had neither warnings nor operating_point."""
 
 MIN_CLIP_SAMPLES = 6_400
 """0.4 s: below, there is hardly a word to hear, and the network has not been trained on anything as short."""
@@ -76,6 +79,10 @@ class Detection:
     """Name of the bundle that judged."""
     channel: int | None = None
     """None: the downmix of all channels."""
+    operating_point: str = DEFAULT_POINT
+    """What decided how much evidence an accusation needs."""
+    warnings: tuple[str, ...] = ()
+    """What a person should know before trusting the verdict, in codes of `audio.messages.WARNINGS`."""
 
     @property
     def abstained(self) -> bool:
@@ -98,8 +105,10 @@ class Detection:
             "segments": [span._asdict() for span in self.segments],
             "abstained": self.abstained,
             "reasons": list(self.reasons),
+            "warnings": list(self.warnings),
             "duration_s": self.duration_s,
             "model": self.model,
+            "operating_point": self.operating_point,
         }
 
 
@@ -116,16 +125,18 @@ class Evidence:
 
 
 def conclude(
-    found: Evidence, thresholds: Thresholds, *, temperature: float, hop_samples: int, n_samples: int
+    found: Evidence, calibration: Calibration, point: OperatingPoint, *, hop_samples: int, n_samples: int
 ) -> Verdict:
     """Draw the verdict on a recording of `n_samples` from what the network says, at an operating point.
 
     Detecting and calibrating both come through here, so that what is calibrated is what is used.
     """
+    real, fake, hybrid = calibration.biases
     return judge(
-        softmax(found.window_logits, temperature=temperature),
-        readings=readings(found.frame_scores, thresholds, hop_samples=hop_samples, n_samples=n_samples),
+        softmax(found.window_logits, temperature=calibration.temperature),
+        readings=readings(found.frame_scores, point.thresholds, hop_samples=hop_samples, n_samples=n_samples),
         speech=from_frames(found.speech, hop_samples, n_samples),
+        biases=(real + point.real_bias, fake, hybrid),
     )
 
 
@@ -137,25 +148,37 @@ class Detector:
     >>> result.label, result.segments
     """
 
-    def __init__(self, model: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        operating_point: str | None = None,
+        runtime: str | None = None,
+    ) -> None:
         """Load a model.
 
         Parameters
         ----------
         model
             folder of a bundle; None takes the shipped one, or else the newest run.
+        operating_point
+            name of one of the bundle's; None: its default.
+        runtime
+            what runs the network, one of `model.judging.runtime.RUNTIMES`; None: what the bundle was made for.
 
         Raises
         ------
         ModelError
-            There is no such bundle, or it is broken.
+            There is no such bundle, operating point or runtime, or it is broken.
         """
         self._bundle = read_bundle(find_bundle(None if model is None else Path(model)))
-        self._network = Network(self._bundle.onnx_path)
+        self._point = self._bundle.operating_point(operating_point)
+        self._runtime = runtime
+        self._network = open_network(self._bundle, runtime)
 
-    def __reduce__(self) -> tuple[type[Detector], tuple[Path]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process as a path: a running network does not pickle."""
-        return type(self), (self._bundle.path,)
+        return partial(type(self), operating_point=self._point.name, runtime=self._runtime), (self._bundle.path,)
 
     def detect(self, source: str | os.PathLike[str] | npt.ArrayLike, *, sample_rate: int = SAMPLE_RATE) -> Detection:
         """Judge a recording of any length.
@@ -177,10 +200,12 @@ class Detector:
             The network does not do what its bundle says.
         """
         samples = _load(source, sample_rate)
+        speech = speech_frames(samples, hop_samples=self._bundle.frame_hop_samples)
+        quality = measure(samples, speech)
+        if broken := reasons(quality, self._bundle.limits):
+            return self._abstain(samples, broken)
         found = self.evidence(samples)
-        if found is None:
-            return self._abstain(samples, "too_short" if len(samples) < MIN_CLIP_SAMPLES else "no_speech")
-        return self._judge(samples, found)
+        return self._abstain(samples, ("no_speech",)) if found is None else self._judge(samples, found, quality)
 
     def evidence(self, samples: Samples) -> Evidence | None:
         """Run the network over a recording, without drawing conclusions from it.
@@ -220,18 +245,17 @@ class Detector:
             hop_samples=self._bundle.frame_hop_samples,
         )
 
-    def _judge(self, samples: Samples, found: Evidence) -> Detection:
+    def _judge(self, samples: Samples, found: Evidence, quality: Quality) -> Detection:
         """Draw the conclusions."""
         bundle, hop = self._bundle, self._bundle.frame_hop_samples
-        verdict = conclude(
-            found, bundle.thresholds, temperature=bundle.temperature, hop_samples=hop, n_samples=len(samples)
-        )
+        verdict = conclude(found, bundle.calibration, self._point, hop_samples=hop, n_samples=len(samples))
         return Detection(
             label=verdict.label,
             probabilities=dict(zip(LABELS, verdict.probabilities.tolist(), strict=True)),
             spans=tuple(with_confidence(s, found.frame_scores, hop_samples=hop) for s in verdict.spans),
             frame_scores=found.frame_scores,
             reasons=(),
+            warnings=cautions(quality),
             **self._facts(samples),
         )
 
@@ -247,14 +271,14 @@ class Detector:
             )
         return scores, logits
 
-    def _abstain(self, samples: Samples, reason: str) -> Detection:
+    def _abstain(self, samples: Samples, reasons: tuple[str, ...]) -> Detection:
         """A result without a verdict."""
         return Detection(
             label=None,
             probabilities=dict.fromkeys(LABELS),
             spans=(),
             frame_scores=_read_only(np.zeros(0, dtype=np.float32)),
-            reasons=(reason,),
+            reasons=reasons,
             **self._facts(samples),
         )
 
@@ -264,6 +288,7 @@ class Detector:
             "duration_s": len(samples) / SAMPLE_RATE,
             "frame_hop_s": self._bundle.frame_hop_samples / SAMPLE_RATE,
             "model": self._bundle.name,
+            "operating_point": self._point.name,
         }
 
 

@@ -1,4 +1,4 @@
-"""Running a bundle's network with ONNX Runtime: one window in, its frame scores and clip logits out.
+"""Running a bundle's network: one window in, its frame scores and clip logits out.
 
 Windows are run one at a time. That costs little (a window is large enough to keep a core busy) and settles by
 construction that a score depends on its own window alone, to the last bit: batched matrix products may group
@@ -7,35 +7,54 @@ their sums differently for different batch sizes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from audio.errors import ModelError
+from audio.digest import file_sha256
+from audio.errors import ModelError, UsageError
 from audio.labels import LABELS
+from model.bundle import ONNX_NAME, Bundle
+from model.judging.sessions import Float, Session, litert_session, one_line, onnx_session
 
-INPUT = "features"
-OUTPUTS = ("frames", "clip_logits")
+LITERT_NAME = "model.tflite"
+"""The network as LiteRT reads it, in the bundles that `script.py export --format litert` makes."""
 
-Float = NDArray[np.float32]
+EXPORTED = "export"
+"""Key among a bundle's training facts: what `script.py export` made of it (`model.training.exporting`)."""
+
+
+class Runtime(NamedTuple):
+    """A program that runs networks, and the file of a bundle that it reads."""
+
+    file: str
+    open: Callable[[Path], Session]
+
+
+RUNTIMES: Mapping[str, Runtime] = {
+    "onnx": Runtime(ONNX_NAME, onnx_session),
+    "litert": Runtime(LITERT_NAME, litert_session),
+}
+"""Every runtime that can judge. Keras and saved models are no runtimes here: they need TensorFlow."""
+
+DEFAULT_RUNTIME = "onnx"
 
 
 class Network:
-    """The ONNX twin of a trained network."""
+    """A trained network that can be run, whatever runs it."""
 
-    def __init__(self, onnx_path: Path) -> None:
-        """Load the network.
+    def __init__(self, path: Path, opener: Callable[[Path], Session] = onnx_session) -> None:
+        """Load the network in a file, or a folder.
 
         Raises
         ------
         ModelError
-            The file is no ONNX network, or not one with our input and outputs.
+            It is no network that `opener` can open, or not one with our input and outputs.
         """
-        self._path = onnx_path
-        self._session = _session(onnx_path)
-        _check_signature(self._session, onnx_path)
+        self._path = path
+        self._session = opener(path)
 
     def run(self, features: Float) -> tuple[Float, Float]:
         """Judge one window.
@@ -43,7 +62,7 @@ class Network:
         Parameters
         ----------
         features
-            log-mel spectrogram, float32 (time, n_mels).
+            log-mel spectrogram, float32 (time, bands).
 
         Returns
         -------
@@ -57,10 +76,10 @@ class Network:
             numbers that are not finite.
         """
         try:
-            frames, logits = self._session.run(list(OUTPUTS), {INPUT: features[np.newaxis]})
-        except Exception as error:  # onnxruntime's own exceptions share no base class but Exception
+            frames, logits = self._session(features[np.newaxis])
+        except Exception as error:  # the runtimes' own exceptions share no base class but Exception
             raise ModelError(
-                f"{self._path}: the network failed on features {features.shape}: {_line(error)}"
+                f"{self._path}: the network failed on features {features.shape}: {one_line(error)}"
             ) from error
         if frames.ndim != 2 or len(frames) != 1 or logits.shape != (1, len(LABELS)):
             raise ModelError(
@@ -72,35 +91,52 @@ class Network:
         return np.clip(frames[0], 0.0, 1.0), logits[0]
 
 
-def _session(onnx_path: Path) -> Any:
-    """Open an ONNX Runtime session on the CPU with one thread.
+def open_network(bundle: Bundle, runtime: str | None = None) -> Network:
+    """Load the network of a bundle.
 
-    One thread, because a window is small: more of them spend their time waiting for each other, and whoever
-    judges many files fills the cores with files.
+    Parameters
+    ----------
+    bundle
+        as `model.bundle.read_bundle` gives it.
+    runtime
+        one of `RUNTIMES`; None takes the one that the bundle was exported for, else `DEFAULT_RUNTIME`.
+
+    Raises
+    ------
+    UsageError
+        There is no such runtime.
+    ModelError
+        The bundle has no file for the runtime, or not the one it was exported with; the runtime is missing; or
+        the file is no network with our input and outputs.
     """
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what goes wrong comes back as an exception, once
-    try:
-        return onnxruntime.InferenceSession(onnx_path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # see Network.run
-        raise ModelError(f"{onnx_path}: no ONNX network that can be loaded: {_line(error)}") from error
+    name = runtime_of(bundle) if runtime is None else runtime
+    if name not in RUNTIMES:
+        raise UsageError(f"runtime: expected one of {', '.join(RUNTIMES)}, received {name!r}")
+    file, opener = RUNTIMES[name]
+    path = bundle.path / file
+    if file != ONNX_NAME:  # reading the bundle has checked that one
+        _check_file(bundle, path)
+    return Network(path, opener)
 
 
-def _check_signature(session: Any, onnx_path: Path) -> None:
-    inputs = {node.name for node in session.get_inputs()}
-    outputs = {node.name for node in session.get_outputs()}
-    if inputs != {INPUT} or not outputs.issuperset(OUTPUTS):
+def runtime_of(bundle: Bundle) -> str:
+    """Name the runtime that a bundle is for unless told otherwise."""
+    name = str(_exported(bundle).get("format"))
+    return name if name in RUNTIMES else DEFAULT_RUNTIME
+
+
+def _exported(bundle: Bundle) -> Mapping[str, object]:
+    facts = bundle.training.get(EXPORTED)
+    return facts if isinstance(facts, Mapping) else {}
+
+
+def _check_file(bundle: Bundle, path: Path) -> None:
+    """Refuse a file that is missing or is not the one that was proved."""
+    facts = _exported(bundle)
+    if not path.is_file() or facts.get("artefact") != path.name:
         raise ModelError(
-            f"{onnx_path}: expected input {INPUT} and outputs {', '.join(OUTPUTS)}, "
-            f"received {', '.join(sorted(inputs))} and {', '.join(sorted(outputs))}"
+            f"{path}: expected a bundle that was exported for this runtime: make one with"
+            f" 'python script.py export --format litert --model {bundle.path}'"
         )
-
-
-def _line(error: Exception) -> str:
-    """The message of an exception on one line."""
-    return " ".join(str(error).split())
+    if file_sha256(path) != facts.get("sha256"):
+        raise ModelError(f"{path}: does not match its hash in the bundle: changed or cut short")

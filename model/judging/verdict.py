@@ -75,24 +75,40 @@ def clip_probabilities(window_probabilities: Float) -> Float:
     return combined / combined.sum()
 
 
-def judge(window_probabilities: Float, *, readings: Iterable[Sequence[Segment]], speech: Sequence[Segment]) -> Verdict:
+def shifted(probabilities: Float, biases: Sequence[float]) -> Float:
+    """Add `biases` to the logarithms of probabilities (3,) and normalise again; float64 (3,)."""
+    powers = probabilities * np.exp(np.asarray(biases, dtype=np.float64) - max(biases))
+    total_power = powers.sum()
+    # All that had a probability may have been shifted out of sight of a float: then nothing is known but the shift.
+    return powers / total_power if total_power > 0 else probabilities
+
+
+def judge(
+    window_probabilities: Float,
+    *,
+    readings: Iterable[Sequence[Segment]],
+    speech: Sequence[Segment],
+    biases: Sequence[float] = (0.0,) * len(LABELS),
+) -> Verdict:
     """Reach the verdict on a recording.
 
     Parameters
     ----------
     window_probabilities
-        calibrated P(real), P(fake), P(hybrid) of each window, float64 (n_windows, 3).
+        P(real), P(fake), P(hybrid) of each window after the temperature, float64 (n_windows, 3).
     readings
         the fake spans that the frames show at the bundle's thresholds, and then at higher ones
         (`model.judging.localise.readings`); taken one by one and no further than needed.
     speech
         where the recording has speech, at least one span.
+    biases
+        what is added to the log-probabilities of the clip, in the order of `LABELS`.
 
     Returns
     -------
     A verdict that agrees with its spans; a span made here, not located, has a confidence of None.
     """
-    combined = clip_probabilities(window_probabilities)
+    combined = shifted(clip_probabilities(window_probabilities), biases)
     says_hybrid = LABELS[int(np.argmax(combined))] == HYBRID
     shown, in_speech = _read(readings if says_hybrid else islice(readings, 1), speech)
     probabilities = _give_up_hybrid(combined, shown)

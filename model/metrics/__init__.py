@@ -5,6 +5,7 @@
     costs        minDCF, actDCF, Cllr (ASVspoof 5), min t-DCF (ASVspoof 2019)
     calibration  reliability, expected calibration error
     cells        where, at one resolution: segment EER, millisecond EER
+    selective    what not judging gains: risk-coverage curve, AURC
     spans        where, in seconds: precision to IoU, AP, boundary errors, false alarms
     bootstrap    intervals for all of them, clustered by speaker
 
@@ -25,6 +26,13 @@ from model.metrics.ranking import (
     error_rates,
     half_total_error_rate,
     roc_auc,
+)
+from model.metrics.selective import (
+    RiskCoverage,
+    area_under_risk_coverage,
+    coverage_at_risk,
+    risk_coverage,
+    threshold_at_risk,
 )
 from model.metrics.spans import (
     add2023_score,
@@ -50,14 +58,17 @@ __all__ = [
     "Recording",
     "Reliability",
     "Resamples",
+    "RiskCoverage",
     "accuracy",
     "actual_dcf",
     "add2023_score",
+    "area_under_risk_coverage",
     "asv_errors",
     "average_precision",
     "boundary_errors",
     "cllr",
     "confusion",
+    "coverage_at_risk",
     "durations",
     "equal_error_interval",
     "equal_error_rate",
@@ -79,6 +90,7 @@ __all__ = [
     "recall",
     "reliability",
     "resamples",
+    "risk_coverage",
     "roc_auc",
     "span_f1",
     "span_iou",
@@ -86,4 +98,5 @@ __all__ = [
     "span_recall",
     "span_recall_by_length",
     "sums",
+    "threshold_at_risk",
 ]

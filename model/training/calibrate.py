@@ -1,21 +1,36 @@
-"""Operating point and temperature of a fresh bundle, from the dev split and never from test."""
+"""Calibration and operating points of a fresh bundle, from dev clips and never from test.
+
+Three questions, in this order:
+
+1. How sure is the network really? Temperature and class biases minimise the negative log-likelihood of the clips'
+   classes, each class weighing the same.
+2. Which thresholds turn frame scores into spans? Those whose verdicts and spans are best.
+3. How much more evidence does an accusation need, so that at most a given share of genuine clips is accused? An
+   operating point for each rate, on the worst genuine corpus of dev: a user's recordings are such a corpus, not a
+   mean of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from audio import reading, segments
-from audio.labels import label_index
-from audio.manifest import Clip, fake_spans
+from audio import segments
+from audio.labels import LABELS, REAL, label_index
+from audio.manifest import Clip, fake_spans, resolve
+from audio.reading import read
 from model import metrics
-from model.bundle import Thresholds
+from model.bundle import Calibration, OperatingPoint, Thresholds
 from model.features import FRAME_HOP_SAMPLES
 from model.judging.detector import Detector, Evidence, conclude
-from model.judging.verdict import Verdict, clip_probabilities, softmax
-from model.training.examples import TrainingSet
+from model.judging.verdict import Verdict, softmax
+from model.metrics.bootstrap import share_interval
 
 ENTER = tuple(round(0.05 * step, 2) for step in range(4, 19))
 """What is tried for the threshold that opens a span: 0.2 to 0.9."""
@@ -23,69 +38,154 @@ ENTER = tuple(round(0.05 * step, 2) for step in range(4, 19))
 EXIT_BELOW_ENTER = (0.0, 0.05, 0.1, 0.15)
 """How far the threshold that ends it may lie below; the last is Silero VAD's rule."""
 
-TEMPERATURES = np.geomspace(0.2, 5.0, 65)
-"""What the search for the temperature tries."""
+MOST_SEARCHED = 600
+"""Clips that the thresholds are searched on, spread evenly over what was judged: each is read some sixty times."""
+
+TEMPERATURES = (0.2, 5.0)
+"""Bounds of the temperature, as a factor: beyond, a network is broken and not over- or underconfident."""
+
+LARGEST_BIAS = 3.0
+"""Bound of the class biases, in nats: twenty times more or less likely than the network says."""
+
+RATES: Mapping[str, float] = {"5%": 0.05, "1%": 0.01}
+"""Operating points: the share of genuine clips that may be called anything but real."""
+
+REAL_BIASES = tuple(round(0.1 * step, 1) for step in range(-30, 121))
+"""What is tried for an operating point, in nats."""
+
+LEAST_GENUINE = 20
+"""A group with fewer genuine clips says nothing about a rate of 5 %, and chooses no operating point."""
 
 
 @dataclass(frozen=True)
-class OperatingPoint:
-    """What dev says about how to read a network's outputs."""
-
-    thresholds: Thresholds
-    temperature: float
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """A dev clip and what the network says of it."""
+class Judged:
+    """A dev clip, what the network says of it, and which group of recordings it belongs to."""
 
     clip: Clip
     n_samples: int
     evidence: Evidence
+    group: str = ""
 
 
-def calibrate(detector: Detector, dev: TrainingSet) -> OperatingPoint:
-    """Choose both on the clips of `dev`; without known spans the thresholds stay at their defaults.
+@dataclass(frozen=True)
+class Calibrated:
+    """What dev says about how to read a network's outputs."""
 
-    The temperature minimises the negative log-likelihood of the clips' classes (Guo et al., "On Calibration of Modern
-    Neural Networks", ICML 2017), after the windows are combined. The thresholds are those whose verdicts and spans are
-    best: highest sum of macro-F1 of the clips and F1 of the fake seconds, ties to the lowest.
+    calibration: Calibration = Calibration()
+    operating_points: tuple[OperatingPoint, ...] = (OperatingPoint(),)
+
+
+def gather(bundle: Path, place: Path, clips: Sequence[Clip], *, group: str = "", title: str = "") -> list[Judged]:
+    """Run the network over the clips of a set; those that it abstains from are left out.
+
+    Parameters
+    ----------
+    bundle
+        Folder of the bundle; what it says of calibration does not matter.
+    place
+        The manifest, or the folder of a set without one.
+    clips
+        Those of it to judge.
+    group
+        What the clips belong to; "" for their origin, where they have one.
+    title
+        In front of the progress bar.
+
+    Raises
+    ------
+    ToolkitError
+        When a recording cannot be read, or there is no such bundle.
     """
-    judged = [found for clip in dev.clips if (found := _judge(detector, dev, clip)) is not None]
+    from tqdm import tqdm
+
+    detector = Detector(bundle)
+    found = []
+    for clip in tqdm(clips, desc=title or "calibrating", unit="clip", disable=None):
+        samples = read(resolve(place, clip))
+        evidence = detector.evidence(samples)
+        if evidence is not None:
+            found.append(Judged(clip, len(samples), evidence, group or clip.traits.get("origin", "")))
+    return found
+
+
+def calibrate(judged: Sequence[Judged], *, has_spans: bool = True) -> Calibrated:
+    """Answer the three questions above; without known spans the thresholds stay at their defaults.
+
+    The first operating point is the one with the least error on dev; those of `RATES` follow, where there are enough
+    genuine clips.
+    """
     if not judged:
-        return OperatingPoint(Thresholds(), 1.0)
-    temperature = _temperature(judged)
-    return OperatingPoint(_thresholds(judged, temperature) if dev.has_spans else Thresholds(), temperature)
+        return Calibrated()
+    calibration = fit_calibration(judged)
+    thresholds = best_thresholds(judged, calibration) if has_spans else Thresholds()
+    first = OperatingPoint(thresholds=thresholds)
+    return Calibrated(calibration, (first, *points_for(RATES, judged, calibration, thresholds)))
 
 
-def _judge(detector: Detector, dev: TrainingSet, clip: Clip) -> _Judged | None:
-    samples = reading.read(dev.path(clip))
-    evidence = detector.evidence(samples)
-    return None if evidence is None else _Judged(clip, len(samples), evidence)
+def fit_calibration(judged: Sequence[Judged]) -> Calibration:
+    """Fit temperature and biases; the bias of real is 0, since only differences count.
+
+    A class without clips keeps a bias of 0, and a single class the temperature 1: nothing is known of them.
+    """
+    from scipy.optimize import minimize
+
+    logits = np.concatenate([found.evidence.window_logits for found in judged]).astype(np.float64)
+    starts = np.cumsum([0, *(len(found.evidence.window_logits) for found in judged[:-1])])
+    truth = np.array([label_index(found.clip.label) for found in judged])
+    counts = np.bincount(truth, minlength=len(LABELS))
+    if np.count_nonzero(counts) < 2:
+        return Calibration()
+    weights = 1.0 / counts[truth]
+    free = [k for k in range(1, len(LABELS)) if counts[k]] if counts[0] else []
+
+    def loss(parameters: npt.NDArray[np.float64]) -> float:
+        biases = np.zeros(len(LABELS))
+        biases[free] = parameters[1:]
+        clips = _clip_probabilities(logits / math.exp(parameters[0]), starts) * np.exp(biases)
+        likelihood = clips[np.arange(len(truth)), truth] / clips.sum(axis=1)
+        return float(-(weights * np.log(np.maximum(likelihood, 1e-12))).sum() / weights.sum())
+
+    low, high = np.log(TEMPERATURES)
+    bounds = [(low, high), *[(-LARGEST_BIAS, LARGEST_BIAS)] * len(free)]
+    # Left to itself, the first simplex around 0 is smaller than the tolerance.
+    corners = np.vstack([np.zeros(1 + len(free)), 0.5 * np.eye(1 + len(free))])
+    options = {"xatol": 1e-3, "initial_simplex": corners}
+    found = minimize(loss, corners[0], method="Nelder-Mead", bounds=bounds, options=options)
+    biases = [0.0] * len(LABELS)
+    for k, bias in zip(free, found.x[1:], strict=True):
+        biases[k] = round(float(bias), 4)
+    return Calibration(round(math.exp(found.x[0]), 4), tuple(biases))
 
 
-def _thresholds(judged: Sequence[_Judged], temperature: float) -> Thresholds:
+def _clip_probabilities(logits: npt.NDArray[np.float64], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """`model.judging.verdict.clip_probabilities` of many clips at once, float64 (n_clips, 3).
+
+    `logits` (n_windows, 3) are those of all clips one after the other; the windows of a clip begin at its start.
+    """
+    combined = np.minimum.reduceat(softmax(logits, temperature=1.0), starts, axis=0)
+    real, fake, hybrid = (label_index(label) for label in LABELS)
+    combined[:, hybrid] = np.maximum(0.0, 1.0 - combined[:, real] - combined[:, fake])
+    return combined / combined.sum(axis=1, keepdims=True)
+
+
+def best_thresholds(judged: Sequence[Judged], calibration: Calibration) -> Thresholds:
+    """Return those with the highest sum of macro-F1 of the clips and F1 of the fake seconds; ties to the lowest."""
+    searched = judged[:: max(1, -(-len(judged) // MOST_SEARCHED))]
     tried = [replace(Thresholds(), enter=e, exit=round(e - below, 2)) for e in ENTER for below in EXIT_BELOW_ENTER]
-    return max(tried, key=lambda thresholds: _quality(judged, thresholds, temperature))
+    return max(tried, key=lambda thresholds: _quality(searched, calibration, OperatingPoint(thresholds=thresholds)))
 
 
-def _quality(judged: Sequence[_Judged], thresholds: Thresholds, temperature: float) -> float:
-    verdicts = [_verdict(found, thresholds, temperature) for found in judged]
+def _quality(judged: Sequence[Judged], calibration: Calibration, point: OperatingPoint) -> float:
+    verdicts = [_verdict(found, calibration, point) for found in judged]
     table = metrics.confusion([found.clip.label for found in judged], [verdict.label for verdict in verdicts])
     return (metrics.macro_f1(table) or 0.0) + _span_f1(judged, verdicts)
 
 
-def _verdict(found: _Judged, thresholds: Thresholds, temperature: float) -> Verdict:
-    return conclude(
-        found.evidence,
-        thresholds,
-        temperature=temperature,
-        hop_samples=FRAME_HOP_SAMPLES,
-        n_samples=found.n_samples,
-    )
+def _verdict(found: Judged, calibration: Calibration, point: OperatingPoint) -> Verdict:
+    return conclude(found.evidence, calibration, point, hop_samples=FRAME_HOP_SAMPLES, n_samples=found.n_samples)
 
 
-def _span_f1(judged: Sequence[_Judged], verdicts: Sequence[Verdict]) -> float:
+def _span_f1(judged: Sequence[Judged], verdicts: Sequence[Verdict]) -> float:
     """F1 of the fake samples over all clips; 0 when there are none in truth or verdict."""
     truths = [fake_spans(found.clip, found.n_samples) for found in judged]
     hits = sum(segments.overlap(verdict.spans, truth) for verdict, truth in zip(verdicts, truths, strict=True))
@@ -93,14 +193,68 @@ def _span_f1(judged: Sequence[_Judged], verdicts: Sequence[Verdict]) -> float:
     return 2 * hits / max(1, called + sum(map(segments.total, truths)))
 
 
-def _temperature(judged: Sequence[_Judged]) -> float:
-    def loss(temperature: float) -> float:
-        probabilities = [
-            clip_probabilities(softmax(found.evidence.window_logits, temperature=temperature))[
-                label_index(found.clip.label)
-            ]
-            for found in judged
-        ]
-        return float(-np.log(np.maximum(probabilities, 1e-12)).mean())
+def points_for(
+    rates: Mapping[str, float], judged: Sequence[Judged], calibration: Calibration, thresholds: Thresholds
+) -> list[OperatingPoint]:
+    """Choose an operating point for each rate of false alarms, none without enough genuine clips.
 
-    return float(min(TEMPERATURES, key=loss))
+    The least bias with which no group of genuine clips (of at least `LEAST_GENUINE`) has more false alarms than the
+    rate allows.
+
+    Parameters
+    ----------
+    rates
+        Share of genuine clips, in (0, 1), by name.
+    judged
+        Dev clips.
+    calibration, thresholds
+        What goes with the points.
+    """
+    genuine = [found for found in judged if found.clip.label == REAL]
+    needed = np.array([least_bias(found, calibration, thresholds) for found in genuine])
+    groups: dict[str, list[int]] = {}
+    for i, found in enumerate(genuine):
+        groups.setdefault(found.group, []).append(i)
+    large = {name: needed[members] for name, members in groups.items() if len(members) >= LEAST_GENUINE}
+    if not large:
+        return []
+    points = []
+    for name, rate in rates.items():
+        bias = max(_bias_for(rate, needs) for needs in large.values())
+        shares = {group: float((needs > bias).mean()) for group, needs in large.items()}
+        points.append(OperatingPoint(name, bias, thresholds, _measured(rate, needed > bias, genuine, shares)))
+    return points
+
+
+def least_bias(found: Judged, calibration: Calibration, thresholds: Thresholds) -> float:
+    """Return the least of `REAL_BIASES` from which on a clip is called real; infinite when none is enough."""
+    least = math.inf
+    for bias in reversed(REAL_BIASES):
+        if _verdict(found, calibration, OperatingPoint("tried", bias, thresholds)).label != REAL:
+            break
+        least = bias
+    return least
+
+
+def _bias_for(rate: float, needs: npt.NDArray[np.float64]) -> float:
+    """Return the least bias that leaves at most `rate` of the clips accused."""
+    allowed = int(rate * len(needs))
+    found = float(np.sort(needs)[len(needs) - 1 - allowed])
+    return max(REAL_BIASES) if math.isinf(found) else found
+
+
+def _measured(
+    rate: float, accused: npt.NDArray[np.bool_], genuine: Sequence[Judged], shares: Mapping[str, float]
+) -> dict[str, Any]:
+    """Say what was asked for and what came out on the clips that chose, with its interval by speaker."""
+    speakers = [found.clip.speaker for found in genuine]
+    interval = share_interval(accused, speakers)
+    return {
+        "false_alarms_at_most": rate,
+        "false_alarms": float(accused.mean()),
+        "low": None if interval is None else interval.low,
+        "high": None if interval is None else interval.high,
+        "genuine_clips": len(genuine),
+        "speakers": len({speaker for speaker in speakers if speaker}),
+        "worst_groups": dict(sorted(shares.items(), key=lambda item: -item[1])[:5]),
+    }

@@ -6,8 +6,9 @@ epoch, clip), whatever came before and whoever computes it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import soxr
 from audio import manifest
 from audio.cleaning import speech_frames
 from audio.errors import ManifestError
-from audio.labels import HYBRID, LABELS, label_index, label_of
+from audio.labels import HYBRID, LABELS, REAL, label_index, label_of
 from audio.segments import SAMPLE_RATE
 from model.features import FRAME_HOP_SAMPLES, FeatureConfig, log_mel
 from model.training.recordings import Filed, Recording, Spliced, Splices
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 Float = npt.NDArray[np.float32]
+
+CUT, SWAP = 0, 1
+"""Streams of randomness of a pair of twins."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ class Example:
     """One window as the network learns from it."""
 
     features: Float
-    """(time, n_mels)"""
+    """(time, n_bands)"""
     frames: Float
     """(frames, 1), 1 where any part of the frame is fake."""
     frame_weights: Float
@@ -125,6 +129,7 @@ class Augmentation:
     Speed: the window is played faster or slower by resampling, which also moves pitch and formants as if another
     person spoke (Ko et al., Interspeech 2015); up to 10 % real speech stays real and fake stays fake.
     Segment mixing: a stretch of another clip, of any class, replaces a stretch of the window, and the truth with it.
+    Swapping: where the set has a genuine clip and its fake twin, stretches change places between the two.
     SpecAugment (Park et al., Interspeech 2019): stretches of bands and of time are set to the mean.
     """
 
@@ -136,6 +141,12 @@ class Augmentation:
     """Shortest and longest stretch that is mixed in, log-uniform, at most half the window."""
     mix_fades_samples: tuple[int, ...] = (0, 80, 320)
     """Lengths of the linear fades at its ends, equally likely: hard, 5 ms and 20 ms."""
+    swap_share: float = 0.6
+    """Share of twins that swap stretches: what the one gets, the other loses, so that their windows say the same in
+    the same voice through the same channel, and differ in nothing but in what is fake."""
+    swap_s: tuple[float, float] = (0.1, 3.0)
+    """Shortest and longest stretch that is swapped, log-uniform, at most the window."""
+    max_swaps: int = 4
     n_masks: int = 2
     """Masks of each kind."""
     max_bands: int = 12
@@ -193,6 +204,67 @@ def example(
     )
 
 
+def twin_examples(
+    genuine: Recording, fake: Recording, *, window: Window, seed: Sequence[int], augmentation: Augmentation
+) -> tuple[Example, Example]:
+    """Cut the same window from a genuine recording and from its twin, and swap stretches of the two.
+
+    Parameters
+    ----------
+    genuine, fake
+        Recordings of the same length that say the same at the same time.
+    window
+        What to cut.
+    seed
+        What both are drawn from.
+    augmentation
+        How.
+    """
+    # The same draws for both, so that they are cut and sped up alike.
+    real_cut, fake_cut = (
+        _varied(each, window.n_samples, augmentation, np.random.default_rng((*seed, CUT))) for each in (genuine, fake)
+    )
+    fake_cut = _as_loud(fake_cut[0], like=real_cut[0]), fake_cut[1]  # a step in level must not tell which is which
+    rng = np.random.default_rng((*seed, SWAP))
+    weight = _swap_weight(window.n_samples, augmentation, rng)
+    swapped = (_blended(real_cut, fake_cut, weight), _blended(fake_cut, real_cut, weight))
+    made = []
+    for samples, truth in swapped:
+        spectrogram = log_mel(samples, window.features)
+        _mask(spectrogram, augmentation, window.features, rng)
+        is_fake: npt.NDArray[np.bool_] = np.logical_or.reduce(truth.reshape(-1, FRAME_HOP_SAMPLES), axis=1)
+        made.append(
+            Example(
+                features=spectrogram,
+                frames=is_fake.astype(np.float32)[:, None],
+                frame_weights=np.ones(len(is_fake), dtype=np.float32),
+                label=label_index(_window_label(samples, is_fake)),
+            )
+        )
+    return made[0], made[1]
+
+
+def _swap_weight(n_samples: int, augmentation: Augmentation, rng: np.random.Generator) -> Float:
+    """How much of the twin is heard instead, float32 (n_samples,): 0 throughout where nothing is swapped."""
+    weight = np.zeros(n_samples, dtype=np.float32)
+    if rng.random() >= augmentation.swap_share:
+        return weight
+    low, high = (min(round(length_s * SAMPLE_RATE), n_samples) for length_s in augmentation.swap_s)
+    for _ in range(min(int(rng.geometric(0.5)), augmentation.max_swaps)):
+        length = int(np.exp(rng.uniform(*np.log([low, high]))))
+        onset = int(rng.integers(0, n_samples - length + 1))
+        fades = _trapezoid(length, int(rng.choice(augmentation.mix_fades_samples)))
+        weight[onset : onset + length] = np.maximum(weight[onset : onset + length], fades)
+    return weight
+
+
+def _blended(cut: Cut, other: Cut, weight: Float) -> Cut:
+    """Replace one window by another of the same length as far as `weight` says, and the truth with it."""
+    (samples, truth), (new_samples, new_truth) = cut, other
+    # Where both sound, either being fake makes the sum fake.
+    return samples * (1 - weight) + new_samples * weight, (truth & (weight < 1)) | (new_truth & (weight > 0))
+
+
 def _cut(recording: Recording, window_samples: int, rng: np.random.Generator | None) -> Cut:
     n_samples = recording.n_samples
     if n_samples >= window_samples:
@@ -236,10 +308,13 @@ def _mixed(partners: Sequence[Recording], cut: Cut, augmentation: Augmentation, 
     onset = int(rng.integers(0, n_samples - length + 1))
     weight = np.zeros(n_samples, dtype=np.float32)
     weight[onset : onset + length] = _trapezoid(length, int(rng.choice(augmentation.mix_fades_samples)))
-    gain = np.sqrt((np.mean(samples**2) + 1e-9) / (np.mean(new_samples**2) + 1e-9)).astype(np.float32)
-    # Where both sound, either being fake makes the sum fake.
-    mixed_truth = (truth & (weight < 1)) | (new_truth & (weight > 0))
-    return samples * (1 - weight) + gain * new_samples * weight, mixed_truth
+    return _blended((samples, truth), (_as_loud(new_samples, like=samples), new_truth), weight)
+
+
+def _as_loud(samples: Float, *, like: Float) -> Float:
+    """Bring a window to the RMS of another."""
+    gain = np.sqrt((np.mean(like**2) + 1e-9) / (np.mean(samples**2) + 1e-9))
+    return samples * np.float32(gain)
 
 
 def _trapezoid(length: int, fade_samples: int) -> Float:
@@ -264,7 +339,7 @@ def _mask(spectrogram: Float, augmentation: Augmentation, features: FeatureConfi
     for _ in range(augmentation.n_masks):
         width = int(rng.integers(0, min(augmentation.max_bands, features.n_mels) + 1))
         first = int(rng.integers(0, features.n_mels - width + 1))
-        spectrogram[:, first : first + width] = 0.0
+        spectrogram.reshape(len(spectrogram), -1, features.n_mels)[:, :, first : first + width] = 0.0
         length = int(rng.integers(0, min(max_frames, len(spectrogram)) + 1))
         start = int(rng.integers(0, len(spectrogram) - length + 1))
         spectrogram[start : start + length] = 0.0
@@ -272,7 +347,7 @@ def _mask(spectrogram: Float, augmentation: Augmentation, features: FeatureConfi
 
 @dataclass(frozen=True)
 class Batches:
-    """Every batch of a run, by its number: batch `step` belongs to epoch `step // steps_per_epoch`.
+    """Every batch of a run, by its number: batch `step` belongs to pass `step // steps_per_pass`.
 
     They are drawn from the clips of a training set, or made of `splices` where these are given.
     """
@@ -284,47 +359,78 @@ class Batches:
     augmentation: Augmentation | None = Augmentation()
     splices: Splices | None = None
 
+    @cached_property
+    def twins(self) -> tuple[tuple[int, int], ...]:
+        """Clips that come in pairs, genuine and fake: the manifest says so, and they are equally long."""
+        if self.splices is not None or not self.training_set.has_spans or self.augmentation is None:
+            return ()
+        clips = self.training_set.clips
+        places = {clip.path: i for i, clip in enumerate(clips) if clip.label == REAL}
+        pairs = ((places[clip.source_clip], i) for i, clip in enumerate(clips) if clip.source_clip in places)
+        return tuple((i, j) for i, j in pairs if clips[i].n_samples == clips[j].n_samples > 0)
+
+    @cached_property
+    def singles(self) -> tuple[int, ...]:
+        """The other clips."""
+        paired = {i for pair in self.twins for i in pair}
+        return tuple(i for i in range(len(self.training_set.clips)) if i not in paired)
+
     @property
-    def steps_per_epoch(self) -> int:
+    def pairs_per_batch(self) -> int:
+        """As many as keep the shares of the set."""
+        return round(self.batch_size * len(self.twins) / max(1, len(self.training_set.clips)))
+
+    @property
+    def steps_per_pass(self) -> int:
         """Whole batches in the set; a set smaller than a batch is one batch."""
         if self.splices is not None:
             return self.splices.steps_per_epoch
-        return max(1, len(self.training_set.clips) // self.batch_size)
+        n_pairs = self.pairs_per_batch
+        n_singles = self.batch_size - 2 * n_pairs
+        counts = [len(self.twins) // n_pairs] if n_pairs else []
+        counts += [len(self.singles) // n_singles] if n_singles else []
+        return max(1, min(counts))
 
-    def clip_indices(self, step: int) -> list[int]:
-        """Which clips batch `step` holds: each epoch visits every clip at most once, in an order of its own."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.training_set.clips))
-        return [int(i) for i in order[position * self.batch_size : (position + 1) * self.batch_size]]
+    def units(self, step: int) -> list[tuple[int, ...]]:
+        """Which clips batch `step` holds, twins together: a pass visits no clip twice, in an order of its own."""
+        number, position = divmod(step, self.steps_per_pass)
+        n_pairs = self.pairs_per_batch
+        n_singles = self.batch_size - 2 * n_pairs
+        pairs = _order(self.seed, number, len(self.twins))[position * n_pairs : (position + 1) * n_pairs]
+        singles = _order(self.seed, number, len(self.singles))[position * n_singles : (position + 1) * n_singles]
+        return [*(self.twins[i] for i in pairs), *((self.singles[i],) for i in singles)]
 
     def batch(self, step: int) -> tuple[Float, Float, Float, Float]:
         """Compute batch `step`.
 
         Returns
         -------
-        features (batch, time, n_mels), frames (batch, frames, 1), frame weights (batch, frames), classes one-hot
+        features (batch, time, n_bands), frames (batch, frames, 1), frame weights (batch, frames), classes one-hot
         (batch, 3); all float32
         """
-        partners: Sequence[Recording]
-        chosen: Sequence[int]
         if self.splices is not None:
-            partners = [Spliced(example) for example in self.splices.batch(step)]
-            chosen, turn = range(len(partners)), step
-        else:
-            partners = self.training_set
-            chosen, turn = self.clip_indices(step), step // self.steps_per_epoch
-        return _stack(
-            [
-                example(
-                    partners[index],
-                    partners,
-                    window=self.window,
-                    rng=np.random.default_rng((self.seed, turn, index)),
-                    augmentation=self.augmentation,
-                )
-                for index in chosen
-            ]
-        )
+            spliced = [Spliced(each) for each in self.splices.batch(step)]
+            return _stack([self._single(recording, spliced, (step, i)) for i, recording in enumerate(spliced)])
+        turn = step // self.steps_per_pass
+        return _stack([made for unit in self.units(step) for made in self._examples(unit, turn)])
+
+    def _examples(self, unit: tuple[int, ...], turn: int) -> Sequence[Example]:
+        recordings = [self.training_set[i] for i in unit]
+        if len(unit) == 1:
+            return [self._single(recordings[0], self.training_set, (turn, unit[0]))]
+        assert self.augmentation is not None
+        seed = (self.seed, turn, unit[0])
+        return twin_examples(*recordings, window=self.window, seed=seed, augmentation=self.augmentation)
+
+    def _single(self, recording: Recording, partners: Sequence[Recording], seed: tuple[int, int]) -> Example:
+        rng = np.random.default_rng((self.seed, *seed))
+        return example(recording, partners, window=self.window, rng=rng, augmentation=self.augmentation)
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, number: int, n_clips: int) -> npt.NDArray[np.int64]:
+    """The order of the clips in one pass: drawn once, not for each batch."""
+    return np.random.default_rng((seed, number)).permutation(n_clips)
 
 
 def fixed_windows(training_set: TrainingSet, window: Window) -> tuple[Float, ...]:
@@ -341,27 +447,59 @@ def _stack(examples: Sequence[Example]) -> tuple[Float, Float, Float, Float]:
     )
 
 
-def stream(batches: Batches, *, first_step: int, n_steps: int) -> tf.data.Dataset:
+def boundaries(frames: Float) -> Float:
+    """Mark the frames on both sides of a change between genuine and fake, and one more on either side.
+
+    Parameters
+    ----------
+    frames
+        float32 (batch, frames, 1), 1 where fake.
+
+    Returns
+    -------
+    float32 (batch, frames, 1), 1 near a change.
+    """
+    changes = frames[:, 1:] != frames[:, :-1]
+    marked = np.zeros(frames.shape, dtype=bool)
+    n = frames.shape[1]
+    for shift in range(-1, 3):  # a change between frames k and k + 1 marks k - 1 to k + 2
+        first, stop = max(0, shift), min(n, n - 1 + shift)
+        marked[:, first:stop] |= changes[:, first - shift : stop - shift]
+    return marked.astype(np.float32)
+
+
+def _with_boundaries(batch: tuple[Float, Float, Float, Float]) -> tuple[Float, ...]:
+    return (*batch, boundaries(batch[1]))
+
+
+def stream(
+    batches: Batches, *, first_step: int, n_steps: int, helpers: Collection[str] = ()
+) -> tf.data.Dataset:
     """Wrap batches `first_step` to `n_steps` as a `tf.data` pipeline that works one batch ahead of the network.
 
     Yields
     ------
-    (features, {"frames", "clip_logits"}, {"frames", "clip_logits"}): inputs, targets and sample weights
+    (features, {"frames", "clip_logits"}, {"frames", "clip_logits"}): inputs, targets and sample weights; both also for
+    each of the `helpers` (`model.networks.cnnrnnlstm.HELPERS`)
     """
     import tensorflow as tf
 
-    n_mels = batches.window.features.n_mels
+    n_bands = batches.window.features.n_bands
 
     def load(step: Any) -> Any:
-        features, frames, weights, classes = tf.numpy_function(
-            lambda number: batches.batch(int(number)), [step], [tf.float32] * 4, stateful=False
+        features, frames, weights, classes, changes = tf.numpy_function(
+            lambda number: _with_boundaries(batches.batch(int(number))), [step], [tf.float32] * 5, stateful=False
         )
-        features.set_shape((None, None, n_mels))
+        features.set_shape((None, None, n_bands))
         frames.set_shape((None, None, 1))
         weights.set_shape((None, None))
         classes.set_shape((None, len(LABELS)))
-        clip_weights = tf.ones(tf.shape(classes)[:1])
-        return features, {"frames": frames, "clip_logits": classes}, {"frames": weights, "clip_logits": clip_weights}
+        changes.set_shape((None, None, 1))
+        known = {"frames": frames, "early": frames, "boundaries": changes}
+        heads = ("frames", *helpers)
+        targets = {**{name: known[name] for name in heads}, "clip_logits": classes}
+        heard = {**dict.fromkeys(heads, weights), "clip_logits": tf.ones(tf.shape(classes)[:1])}
+        return features, targets, heard
 
     steps = tf.data.Dataset.range(first_step, n_steps)
     return steps.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)

@@ -15,6 +15,7 @@ from audio.errors import ModelError
 from model.bundle import KERAS_NAME, ONNX_NAME
 from model.features import FeatureConfig
 from model.judging.runtime import Network
+from model.training.formats import judging_form
 from model.training.quiet import quiet_stderr
 
 TOLERANCE = 1e-4
@@ -35,7 +36,7 @@ def export(model: keras.Model, folder: Path, *, features: FeatureConfig) -> floa
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.save(folder / KERAS_NAME)
-    judging = _judging_form(model)
+    judging = judging_form(model)
     _write_onnx(judging, folder / ONNX_NAME)
     network = Network(folder / ONNX_NAME)
     difference = max(_difference(judging, network, features, n_frames) for n_frames in (20, 75, 200))
@@ -44,12 +45,6 @@ def export(model: keras.Model, folder: Path, *, features: FeatureConfig) -> floa
             f"{folder / ONNX_NAME}: expected at most {TOLERANCE:g} from the Keras network. Received: {difference:g}"
         )
     return difference
-
-
-def _judging_form(model: keras.Model) -> keras.Model:
-    """The same network with frame scores of shape (batch, frames)."""
-    frames = keras.layers.Reshape((-1,), name="frame_scores")(model.output["frames"])
-    return keras.Model(model.input, {"frames": frames, "clip_logits": model.output["clip_logits"]})
 
 
 def _write_onnx(model: keras.Model, path: Path) -> None:
@@ -62,7 +57,7 @@ def _write_onnx(model: keras.Model, path: Path) -> None:
 
 
 def _difference(model: keras.Model, network: Network, features: FeatureConfig, n_frames: int) -> float:
-    noise = np.random.default_rng(n_frames).standard_normal((n_frames * features.frames_per_score, features.n_mels))
+    noise = np.random.default_rng(n_frames).standard_normal((n_frames * features.frames_per_score, features.n_bands))
     spectrogram = noise.astype(np.float32)
     expected = model.predict(spectrogram[None], verbose=0)
     frames, logits = network.run(spectrogram)

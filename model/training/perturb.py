@@ -47,8 +47,15 @@ def differentiable_log_mel(samples: Any, config: FeatureConfig) -> Any:
 
     Returns
     -------
-    float32 tensor (n_feature_frames, n_mels); all zeros for digital silence, as its gradient is.
+    float32 tensor (n_feature_frames, n_bands); all zeros for digital silence, as its gradient is.
     """
+    import tensorflow as tf
+
+    return tf.concat([_one_log_mel(samples, part) for part in config.parts], axis=1)
+
+
+def _one_log_mel(samples: Any, config: FeatureConfig) -> Any:
+    """The same for one analysis window."""
     import tensorflow as tf
 
     power = _mel_power(samples / _or_one(tf.reduce_max(tf.abs(samples))), config)

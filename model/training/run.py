@@ -10,14 +10,14 @@ from typing import Any
 
 from audio.atomic import replacing
 from model.bundle import BUNDLE_FOLDER, Bundle, write_bundle
-from model.judging.detector import Detector
-from model.training.calibrate import calibrate
+from model.training.calibrate import calibrate, gather
 from model.training.curves import draw_curves
 from model.training.evaluate import Table, as_text, evaluate
 from model.training.examples import TrainingSet, read_set
 from model.training.export import export
-from model.training.fit import TrainSettings, fit
+from model.training.fit import fit
 from model.training.recordings import Splices
+from model.training.settings import TrainSettings
 
 TEST_SPLITS = ("test", "test_unseen")
 """Splits that nothing was chosen on. `test_unseen` holds generators that training never heard."""
@@ -67,8 +67,9 @@ def train(run: Path, settings: TrainSettings, splices: Splices | None = None) ->
         training={"settings": settings.to_json(), "onnx_difference": difference},
     )
     write_bundle(bundle)
-    point = calibrate(Detector(folder), training_set.split("dev"))
-    write_bundle(replace(bundle, thresholds=point.thresholds, temperature=point.temperature))
+    dev = gather(folder, training_set.manifest_path, training_set.split("dev").clips, group="dev")
+    found = calibrate(dev, has_spans=training_set.has_spans)
+    write_bundle(replace(bundle, calibration=found.calibration, operating_points=found.operating_points))
     return _test(run, training_set, settings)
 
 

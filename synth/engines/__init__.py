@@ -70,6 +70,7 @@ _MODULES = {
     "harmonic-noise": "synth.engines.harmonic_noise",
     "griffin-lim": "synth.engines.griffin_lim",
     "griffin-lim-linear": "synth.engines.griffin_lim_linear",
+    "mel-phase": "synth.engines.mel_phase",
     "lpc": "synth.engines.lpc",
     "cepstral": "synth.engines.cepstral",
     "channel-vocoder": "synth.engines.channel_vocoder",

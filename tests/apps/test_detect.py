@@ -24,7 +24,7 @@ HEAVY = ("tensorflow", "keras", "librosa", "matplotlib", "scipy", "pydub", "skle
 WINDOW = 2 * RATE
 ROW = (
     *("schema_version", "path", "channel", "label", "probabilities", "segments"),
-    *("abstained", "reasons", "duration_s", "model"),
+    *("abstained", "reasons", "warnings", "duration_s", "model", "operating_point"),
 )
 
 
@@ -64,7 +64,8 @@ def script(*arguments: object, **kwargs) -> subprocess.CompletedProcess[str]:
 def test_words_probabilities_and_spans(run, clip):
     status, out, err = run("detect", clip)
     assert (status, err) == (0, "")
-    name, sentence, shares, span = out.splitlines()
+    name, sentence, shares, *minded, span = out.splitlines()
+    assert all(line.startswith("  mind: ") for line in minded)
     assert name == str(clip)
     assert sentence.startswith("  Hybrid: ")
     assert shares.split()[::3] == ["real", "fake", "hybrid"]
@@ -103,7 +104,7 @@ def test_json_has_one_object_a_line(run, clip, tmp_path):
     assert status == 0
     assert list(hybrid) == list(abstained)
     assert tuple(hybrid) == ROW
-    assert (hybrid["schema_version"], hybrid["path"], hybrid["channel"]) == (1, str(clip), None)
+    assert (hybrid["schema_version"], hybrid["path"], hybrid["channel"]) == (2, str(clip), None)
     assert (hybrid["label"], hybrid["model"], hybrid["duration_s"]) == ("hybrid", "tiny", 4.0)
     assert sum(hybrid["probabilities"].values()) == pytest.approx(1)
     assert list(hybrid["segments"][0]) == ["start_s", "end_s", "label", "confidence"]

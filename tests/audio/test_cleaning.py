@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from conftest import chirp
 
-from audio.cleaning import HANGOVER_SAMPLES, SPEECH_FLOOR_DBFS, is_steady, speech_frames
+from audio.cleaning import (
+    HANGOVER_SAMPLES,
+    SPEECH_FLOOR_DBFS,
+    STEADY_AT_ONCE,
+    STEADY_BANDS_HZ,
+    is_steady,
+    speech_frames,
+)
 from audio.errors import SegmentError
 from audio.segments import n_frames
 
@@ -95,6 +104,32 @@ def test_speech_is_not_steady(seed: int) -> None:
     word[30 * RATE : 30 * RATE + RATE // 2] += syllables(0.5, seed=seed)
     assert not is_steady(word)
     assert not is_steady(chirp(3.0))
+
+
+def moves_db(samples: np.ndarray) -> float:
+    """By how much the band levels of the block that stands out most differ from the medians: block by block."""
+    levels = []
+    for block in samples[: samples.size // 1_600 * 1_600].reshape(-1, 1_600):
+        spectra = [np.abs(np.fft.rfft(block[i : i + 512] * np.hanning(512))) ** 2 for i in range(0, 1_600 - 511, 256)]
+        power = np.mean(spectra, axis=0) / (512 * 0.375)
+        edges = [round(hz * 512 / RATE) for hz in STEADY_BANDS_HZ[:-1]] + [257]
+        bands = [power[a:b].sum() / (b - a) for a, b in pairwise(edges)]
+        levels.append(10 * np.log10(np.array(bands) + 1e-9))
+    return float(np.abs(np.array(levels) - np.median(levels, axis=0)).mean(axis=1).max())
+
+
+@pytest.mark.parametrize(
+    "n_blocks", [5, STEADY_AT_ONCE - 1, STEADY_AT_ONCE, STEADY_AT_ONCE + 1, 2 * STEADY_AT_ONCE + 3]
+)
+def test_one_block_decides_wherever_it_is(n_blocks: int) -> None:
+    """Catches a block that is lost between two batches, and levels of one batch compared with medians of it alone."""
+    noise = 0.01 * np.random.default_rng(n_blocks).standard_normal(n_blocks * 1_600 + 700)
+    assert is_steady(noise)
+    for place in {0, 1, n_blocks // 2, n_blocks - 2, n_blocks - 1}:
+        for gain in (1.2, 1.3, 1.4, 1.5, 1.7):
+            louder = noise.copy()
+            louder[place * 1_600 : (place + 1) * 1_600] *= gain
+            assert is_steady(louder) == (moves_db(louder) < 3.0)
 
 
 @pytest.mark.parametrize("n", [0, 1, 1_600, 7_999])

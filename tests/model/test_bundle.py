@@ -11,7 +11,7 @@ import pytest
 
 from audio.errors import ModelError
 from model import bundle as bundles
-from model.bundle import Bundle, Thresholds, find_bundle, read_bundle, write_bundle
+from model.bundle import Bundle, Calibration, OperatingPoint, Thresholds, find_bundle, read_bundle, write_bundle
 from model.features import FeatureConfig
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "bundle_v1"
@@ -29,9 +29,13 @@ def bundle(tmp_path) -> Bundle:
         window_samples=64_000,
         step_samples=32_000,
         features=FeatureConfig(n_mels=40),
-        thresholds=Thresholds(enter=0.7, exit=0.5, min_fake_samples=320, min_gap_samples=0),
-        temperature=1.5,
+        calibration=Calibration(1.5, (0.0, -0.5, 0.25)),
+        operating_points=(
+            OperatingPoint("5%", 0.75, Thresholds(enter=0.7, exit=0.5, min_fake_samples=320, min_gap_samples=0)),
+            OperatingPoint("1%", 2.5, measured={"false_alarms": 0.01}),
+        ),
         training={"set": "data/mine"},
+        licence="CC0",
     )
     write_bundle(made)
     return made
@@ -52,8 +56,17 @@ def test_a_run_folder_stands_for_its_bundle(bundle):
 
 def test_a_frozen_bundle_of_schema_1_still_reads():
     frozen = read_bundle(GOLDEN)
-    assert (frozen.name, frozen.window_samples, frozen.thresholds.enter) == ("golden", 64_000, 0.6)
+    point = frozen.operating_point()
+    assert (frozen.name, frozen.window_samples, point.thresholds.enter) == ("golden", 64_000, 0.6)
+    assert (point.name, point.real_bias, frozen.calibration.biases) == ("default", 0.0, (0.0, 0.0, 0.0))
     assert frozen.features == FeatureConfig()
+
+
+def test_operating_points_are_found_by_name_and_the_first_is_the_default(bundle):
+    assert bundle.operating_point().name == "5%"
+    assert bundle.operating_point("1%").real_bias == 2.5
+    with pytest.raises(ModelError, match=r"operating point of 5%, 1%. Received: '2%'"):
+        bundle.operating_point("2%")
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.keras"])
@@ -69,16 +82,20 @@ def test_changed_or_missing_files_are_named(bundle, name):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"schema_version": 2}, "schema_version 1"),
+        ({"schema_version": 3}, "schema_version 1 or 2"),
         ({"labels": ["fake", "real", "hybrid"]}, "labels"),
         ({"frame_hop_samples": 160}, "every 160"),
         ({"window_samples": 64_001}, "multiples"),
         ({"step_samples": 0}, "step_samples"),
         ({"step_samples": 96_000}, "step_samples"),
         ({"calibration": {"temperature": 0}}, "temperature"),
-        ({"calibration": {}}, "not a complete bundle"),
-        ({"thresholds": {"enter": 0.2, "exit": 0.5}}, "exit <= enter"),
-        ({"thresholds": {"enter": 0.2, "colour": 1}}, "not a complete bundle"),
+        ({"calibration": {"heat": 1}}, "not a complete bundle"),
+        ({"calibration": {"temperature": 1, "biases": [0, 0]}}, "3 finite biases"),
+        ({"operating_points": []}, "operating points"),
+        ({"operating_points": [{"name": "a", "thresholds": {"enter": 0.2, "exit": 0.5}}]}, "exit <= enter"),
+        ({"operating_points": [{"name": "a", "thresholds": {"enter": 0.2, "colour": 1}}]}, "not a complete bundle"),
+        ({"operating_points": [{"name": "", "thresholds": {}}]}, "a name"),
+        ({"operating_points": [{"name": "a", "thresholds": {}}] * 2}, "different names"),
         ({"features": {"n_mels": 3}}, "fields"),
         ({"hashes": []}, "hash"),
         ({"window_samples": "long"}, "not a complete bundle"),

@@ -102,7 +102,10 @@ def test_a_row_does_not_depend_on_rows_far_from_it():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"n_fft": 0}, {"hop_samples": 100}, {"f_max_hz": 9_000.0}, {"f_min_hz": -1.0}, {"floor_db": 0.0}, {"n_mels": 0}],
+    [
+        *({"n_fft": 0}, {"hop_samples": 100}, {"f_max_hz": 9_000.0}, {"f_min_hz": -1.0}, {"floor_db": 0.0}),
+        *({"n_mels": 0}, {"n_fft": 256}, {"second_n_fft": 256}),
+    ],
 )
 def test_impossible_configurations_are_refused(wrong):
     with pytest.raises(ModelError):
@@ -114,3 +117,25 @@ def test_json_round_trip_and_unknown_fields():
     assert FeatureConfig.from_json(config.to_json()) == config
     with pytest.raises(ModelError, match="fields"):
         FeatureConfig.from_json({**config.to_json(), "colour": 1})
+
+
+def test_two_analysis_windows_stand_behind_one_another():
+    config = FeatureConfig(n_mels=40, second_n_fft=512)
+    samples = np.random.default_rng(3).standard_normal(9_000)
+    both = log_mel(samples, config)
+    assert both.shape[1] == config.n_bands == 80
+    for part, made in zip(config.parts, (both[:, :40], both[:, 40:]), strict=True):
+        np.testing.assert_array_equal(made, log_mel(samples, part))
+    assert config.parts[1].n_fft == 512
+    assert FeatureConfig.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize(
+    "config", [FeatureConfig(), FeatureConfig(n_fft=2048, n_mels=192), FeatureConfig(n_fft=512, n_mels=80)]
+)
+def test_products_with_the_filters_stay_on_one_core(config, monkeypatch):
+    """Blocks larger than OpenBLAS multiplies on one core made a window take 80 ms on a busy machine."""
+    samples = np.random.default_rng(0).standard_normal(16_000)
+    in_blocks = mel_power(samples, config)
+    monkeypatch.setattr("model.features.BLOCK_PRODUCTS", len(in_blocks) * (config.n_fft // 2 + 1) * config.n_mels)
+    np.testing.assert_allclose(in_blocks, mel_power(samples, config), rtol=1e-4)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import keras
 import numpy as np
 import pytest
 
@@ -49,9 +52,44 @@ def test_the_spine_is_convolution_then_rnn_then_lstm(network):
     assert {"BatchNormalization", "Dropout"} <= set(kinds)
 
 
+def test_two_sets_of_bands_are_laid_over_one_another():
+    """Band k of both sets belongs to the same frequency: the first convolution must see them as two channels."""
+    features = FeatureConfig(n_mels=16, second_n_fft=512)
+    model = build(features, SMALL)
+    assert model.input_shape == (None, None, 32)
+    picture = keras.Model(model.input, model.get_layer(index=2).output)
+    window = noise(features, 5)
+    seen = picture.predict(np.concatenate([window, window + 1], axis=2), verbose=0)
+    assert seen.shape == (1, 5, 16, 2)
+    np.testing.assert_array_equal(seen[..., 0], window)
+    np.testing.assert_array_equal(seen[..., 1], window + 1)
+
+
+def test_without_looking_ahead_a_score_depends_on_the_past_alone():
+    features = FeatureConfig(n_mels=16)
+    model = build(features, replace(SMALL, bidirectional=False))
+    long = noise(features, 60)
+    kept = 40  # each convolution looks one frame ahead
+    early = model.predict(long[:, :kept], verbose=0)["frames"][0, : kept - 2]
+    np.testing.assert_allclose(model.predict(long, verbose=0)["frames"][0, : kept - 2], early, atol=1e-5)
+
+
+@pytest.mark.parametrize("config", [replace(SMALL, pooling="attention"), SMALL], ids=["attention", "mean-max"])
+def test_a_clip_is_summed_up_whatever_its_length(config):
+    features = FeatureConfig(n_mels=16)
+    model = build(features, config, helpers=("early", "boundaries"))
+    made = model.predict(noise(features, 9), verbose=0)
+    assert {name: value.shape for name, value in made.items()} == {
+        "frames": (1, 9, 1), "clip_logits": (1, 3), "early": (1, 9, 1), "boundaries": (1, 9, 1)
+    }
+
+
 @pytest.mark.parametrize(
     "wrong",
-    [{"channels": ()}, {"channels": (0, 1, 1)}, {"band_strides": (2,)}, {"dropout": 1.0}, {"recurrent_units": 0}],
+    [
+        *({"channels": ()}, {"channels": (0, 1, 1)}, {"band_strides": (2,)}),
+        *({"dropout": 1.0}, {"recurrent_units": 0}, {"pooling": "sum"}),
+    ],
 )
 def test_impossible_sizes_are_refused(wrong):
     with pytest.raises(UsageError):

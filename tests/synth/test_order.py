@@ -21,6 +21,8 @@ held_out = []
 engine_commands = ["mytts --text {text} --out {wav}"]
 span_s = [0.2, 2]
 channel = false
+channel_share = 0.5
+turns = { lpc = 3 }
 """
 
 
@@ -33,6 +35,7 @@ def test_a_recipe_file_makes_an_order(tmp_path: Path) -> None:
     assert order.folders.fake is None
     recipe = order.recipe
     assert (recipe.n_clips, recipe.seed, recipe.engines, recipe.held_out) == (12, 4, ("lpc",), ())
+    assert (recipe.channel_share, recipe.turns) == (0.5, (("lpc", 3),))
     assert (recipe.span_s, recipe.channel, recipe.max_spans) == ((0.2, 2), False, 6)
     assert recipe.commands == (CommandEngine("mytts", ("mytts", "--text", "{text}", "--out", "{wav}")),)
     assert Order.from_json(json.loads(json.dumps(order.to_json()))) == order

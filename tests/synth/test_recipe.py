@@ -327,3 +327,29 @@ def test_recipe_survives_json() -> None:
         Recipe.from_json({"n_clips": 1, "seed": 1, "colour": "red"})
     with pytest.raises(UsageError, match="recipe: "):
         Recipe.from_json({"seed": 1})
+
+
+def test_a_generator_with_more_turns_comes_more_often() -> None:
+    recipe = replace(RECIPE, engines=("world", "lpc"), held_out=(), turns=(("lpc", 3),))
+    train = [plan for plan in plan_set(recipe, VOICES) if plan.split == TRAIN and plan.label == HYBRID]
+    counts = Counter(plan.generator for plan in train)
+    assert counts["lpc"] == pytest.approx(3 * counts["world"], abs=3)
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"turns": (("lpc", 0),)}, "turns: expected whole numbers of 1 or more, received lpc = 0"),
+        ({"turns": (("lpc", 1.5),)}, "received lpc = 1.5"),
+        ({"channel_share": 1.5}, "channel share: expected 0 to 1, received 1.5"),
+    ],
+)
+def test_turns_and_shares_that_cannot_be(given: dict, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        replace(RECIPE, **given)
+
+
+def test_turns_of_an_unknown_generator_are_told() -> None:
+    with pytest.raises(UsageError, match="turns: expected generators in use, received hifi-gan"):
+        plan_set(replace(RECIPE, turns=(("hifi-gan", 2),)), VOICES)

@@ -288,9 +288,10 @@ def test_results_of_detect(tmp_path):
     assert scores.clips["c.wav"] == ClipScores(reasons=("no such file",), failed=True)
 
 
-def test_the_frozen_row_still_reads():
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_frozen_rows_still_read(version):
     """Catches a new version of the row that makes old result files unreadable."""
-    (clip,) = read_scores(GOLDEN / "detection_v1.json").clips.values()
+    (clip,) = read_scores(GOLDEN / f"detection_v{version}.json").clips.values()
     assert (clip.label, clip.probabilities) == ("hybrid", (0.25, 0.125, 0.625))
 
 

@@ -16,11 +16,12 @@ from audio.cleaning import speech_frames
 from audio.errors import AudioError, ModelError
 from audio.labels import LABELS, label_of
 from audio.segments import Segment, from_frames, n_frames, overlap, total
-from model.bundle import read_bundle, write_bundle
+from model.bundle import Calibration, read_bundle, write_bundle
+from model.judging.abstain import Limits
 from model.judging.detector import MIN_CLIP_SAMPLES, Detection, Detector
 
 WINDOW = 2 * RATE
-GOLDEN = Path(__file__).parents[2] / "golden" / "detection_v1.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "detection_v2.json"
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +114,23 @@ def test_random_weights_verdict_agrees_with_spans_and_scores_are_probabilities(t
 
 def test_the_temperature_of_the_bundle_softens_probabilities(detector, tmp_path):
     folder = write_tiny_bundle(tmp_path)
-    write_bundle(replace(read_bundle(folder), temperature=3.0))
+    write_bundle(replace(read_bundle(folder), calibration=Calibration(3.0)))
     sharp, soft = (d.detect(clip(seconds=1)).probabilities for d in (detector, Detector(folder)))
     assert sharp["real"] > soft["real"] > 1 / 3
+
+
+def test_an_operating_point_decides_how_much_an_accusation_needs(tmp_path):
+    folder = write_tiny_bundle(tmp_path)
+    (first,) = read_bundle(folder).operating_points
+    points = (first, replace(first, name="never", real_bias=100.0))
+    write_bundle(replace(read_bundle(folder), operating_points=points))
+    fake = clip(0, 3, fake_s=[(0, 3)])
+    assert Detector(folder).detect(fake).label == "fake"
+    strict = Detector(folder, operating_point="never")
+    assert strict.detect(fake).label == "real"
+    assert pickle.loads(pickle.dumps(strict)).detect(fake).label == "real"
+    with pytest.raises(ModelError, match="operating point of default, never"):
+        Detector(folder, operating_point="1%")
 
 
 def test_a_result_does_not_depend_on_company_or_order(detector, tiny_bundle):
@@ -201,6 +216,18 @@ def test_speech_scattered_thinly_is_judged_where_there_is_most(detector):
     assert len(result.frame_scores) == 450
 
 
+def test_limits_of_the_bundle_refuse_and_cautions_warn(tmp_path):
+    folder = write_tiny_bundle(tmp_path)
+    loud = np.clip(20 * clip(seconds=6), -0.3, 0.3)  # every peak is flat
+    accepted = Detector(folder).detect(loud)
+    assert not accepted.abstained
+    assert "some_clipping" in accepted.warnings
+    write_bundle(replace(read_bundle(folder), limits=replace(Limits(), most_clipped_share=0.05)))
+    refused = Detector(folder).detect(loud)
+    assert (refused.label, refused.reasons, refused.warnings) == (None, ("clipped",), ())
+    assert "narrow_band" in Detector(folder).detect(clip(seconds=6)).warnings, "the voice ends at 3 kHz"
+
+
 def test_a_row_is_the_frozen_format(detector):
     result = Detection(
         label="hybrid",
@@ -211,6 +238,8 @@ def test_a_row_is_the_frozen_format(detector):
         frame_hop_s=0.02,
         duration_s=2.5,
         model="tiny",
+        operating_point="5%",
+        warnings=("short",),
     )
     assert json.dumps(result.to_row("calls/a.wav")) + "\n" == GOLDEN.read_text(encoding="utf-8")
     abstained = detector.detect([]).to_row("b.wav")

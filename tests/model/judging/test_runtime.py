@@ -1,13 +1,19 @@
-"""The ONNX network: right answers pass, wrong networks are named."""
+"""A network and its runtimes: right answers pass, wrong networks are named. (What LiteRT answers: test_exporting.)"""
 
 from __future__ import annotations
+
+import os
+import sys
 
 import numpy as np
 import pytest
 from tiny_model import FEATURES, write_tiny_bundle
 
-from audio.errors import ModelError
-from model.judging.runtime import Network
+from audio.errors import ModelError, UsageError
+from model.bundle import read_bundle
+from model.judging import sessions
+from model.judging.runtime import DEFAULT_RUNTIME, RUNTIMES, Network, open_network
+from model.judging.sessions import litert_session
 
 
 @pytest.fixture
@@ -65,3 +71,70 @@ def test_a_head_of_another_width(tmp_path, features):
     folder = write_tiny_bundle(tmp_path, clip_weights=np.zeros((2, 2)))
     with pytest.raises(ModelError, match=r"expected outputs .* received \(1, 20\) and \(1, 2\)|no ONNX network"):
         Network(folder / "model.onnx").run(features)
+
+
+# Which runtime.
+
+
+@pytest.mark.parametrize("runtime", [None, "onnx"])
+def test_a_bundle_of_a_training_run_is_for_onnx(tiny_bundle, features, runtime):
+    network = open_network(read_bundle(tiny_bundle), runtime)
+    for one, other in zip(network.run(features), Network(tiny_bundle / "model.onnx").run(features), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert DEFAULT_RUNTIME in RUNTIMES
+
+
+def test_an_unknown_runtime_is_wrong_usage(tiny_bundle):
+    with pytest.raises(UsageError, match="runtime: expected one of onnx, litert, received 'coreml'"):
+        open_network(read_bundle(tiny_bundle), "coreml")
+
+
+def test_a_bundle_without_the_file_of_a_runtime_says_how_to_make_it(tiny_bundle):
+    with pytest.raises(ModelError, match=r"model\.tflite: expected .* 'python script\.py export --format litert"):
+        open_network(read_bundle(tiny_bundle), "litert")
+
+
+def test_a_litert_file_that_was_put_there_by_hand_is_not_taken(tmp_path):
+    """Catches a file that nobody has compared with the bundle."""
+    folder = write_tiny_bundle(tmp_path)
+    (folder / "model.tflite").write_bytes(b"from somewhere")
+    with pytest.raises(ModelError, match="expected a bundle that was exported for this runtime"):
+        open_network(read_bundle(folder), "litert")
+
+
+def test_without_litert_the_install_command_is_told(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(ModelError, match=r"model\.tflite: LiteRT is missing: .*'pip install ai-edge-litert'"):
+        litert_session(tmp_path / "model.tflite")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a network" * 9])
+def test_no_litert_network_at_all(tmp_path, content):
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is missing: pip install ai-edge-litert")
+    path = tmp_path / "model.tflite"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ModelError, match="no LiteRT network that can be loaded") as caught:
+        litert_session(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_muting_stderr_ends(capfd):
+    with sessions._muted_stderr():
+        os.write(2, b"unheard")
+    os.write(2, b"heard")
+    assert capfd.readouterr().err == "heard"
+
+
+def test_muting_needs_no_stderr(monkeypatch):
+    """Catches a program without a console that cannot load a network."""
+
+    def closed(fd: int) -> int:
+        raise OSError("bad file descriptor")
+
+    ran = False
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "dup", closed)
+        with sessions._muted_stderr():
+            ran = True
+    assert ran

@@ -8,7 +8,7 @@ import pytest
 from audio.errors import ModelError
 from audio.labels import LABELS, label_of
 from audio.segments import Segment, from_frames, overlap, total
-from model.judging.verdict import clip_probabilities, judge, softmax
+from model.judging.verdict import clip_probabilities, judge, shifted, softmax
 
 HOP = 320
 N_FRAMES = 60
@@ -37,6 +37,30 @@ def test_the_largest_probability_the_label_and_the_spans_agree():
         assert verdict.probabilities.sum() == pytest.approx(1, abs=1e-12)
         seen.add(verdict.label)
     assert seen == set(LABELS)
+
+
+def test_biases_shift_log_probabilities_and_nothing_else():
+    probabilities = np.array([0.2, 0.3, 0.5])
+    moved = shifted(probabilities, (np.log(2.0), 0.0, -np.log(5.0)))
+    np.testing.assert_allclose(moved, np.array([0.4, 0.3, 0.1]) / 0.8)
+    np.testing.assert_allclose(shifted(probabilities, (700.0, 700.0, 700.0)), probabilities)
+    np.testing.assert_array_equal(shifted(np.array([0.0, 1.0, 0.0]), (800.0, 0.0, 0.0)), [0.0, 1.0, 0.0])
+
+
+def test_more_evidence_asked_for_never_accuses_more():
+    """The rule behind operating points: with a larger bias of real, what was real stays real."""
+    rng = np.random.default_rng(5)
+    changes = 0
+    for _ in range(300):
+        probabilities, located, speech = random_case(rng)
+        labels = [
+            judge(probabilities, readings=[located], speech=speech, biases=(bias, 0.0, 0.0)).label
+            for bias in np.linspace(-6, 6, 25)
+        ]
+        real_from = labels.index("real") if "real" in labels else len(labels)
+        assert set(labels[real_from:]) <= {"real"}
+        changes += 0 < real_from < len(labels)
+    assert changes > 50
 
 
 def test_order_and_repetition_of_windows_change_nothing():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,13 @@ from model.training.examples import (
     Batches,
     TrainingSet,
     Window,
+    _mask,
     _mixed,
+    boundaries,
     example,
     fixed_windows,
     read_set,
+    twin_examples,
 )
 from model.training.recordings import Filed, Splices
 
@@ -58,15 +61,15 @@ def test_seed_and_epoch_change_what_is_drawn(tiny_set):
 
 def test_an_epoch_visits_no_clip_twice(tiny_set):
     made = batches(tiny_set)
-    assert made.steps_per_epoch == 2
+    assert made.steps_per_pass == 2
     for epoch in range(4):
-        seen = [i for step in range(2) for i in made.clip_indices(2 * epoch + step)]
+        seen = [i for step in range(2) for unit in made.units(2 * epoch + step) for i in unit]
         assert len(seen) == len(set(seen)) == 10
 
 
 def test_a_set_smaller_than_a_batch_is_one_batch(tiny_set):
     made = batches(tiny_set, batch_size=100)
-    assert made.steps_per_epoch == 1
+    assert made.steps_per_pass == 1
     assert len(made.batch(0)[0]) == 12
 
 
@@ -229,7 +232,7 @@ def test_splices_take_the_place_of_the_training_split(tiny_set):
     """Catches batches that ignore the splices, lose their truth, or depend on what was asked for before."""
     empty = TrainingSet(tiny_set.manifest_path, (), has_spans=True)
     made = Batches(empty, Window(32_000, FEATURES), 3, 5, augmentation=None, splices=Splices(spliced, 4))
-    assert made.steps_per_epoch == 4
+    assert made.steps_per_pass == 4
     for step in (3, 7, 3):
         features, frames, weights, classes = made.batch(step)
         assert features.shape == (3, 100, 32)
@@ -249,3 +252,90 @@ def test_splices_are_mixed_with_each_other():
     made = Batches(empty, Window(32_000, FEATURES), 3, 5, augmentation=mixing, splices=Splices(spliced, 4))
     frames = [made.batch(step)[1] for step in range(8)]
     assert any(batch[0].any() for batch in frames), "something fake came into a real one"
+
+
+def test_boundaries_are_the_frames_around_a_change():
+    """By brute force: a frame is marked where a change lies between frames at most two away on either side."""
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 3, 10, 50):
+        frames = (rng.random((4, n, 1)) < 0.2).astype(np.float32)
+        marked = boundaries(frames)
+        assert marked.shape == frames.shape
+        for clip in range(4):
+            changes = [k for k in range(n - 1) if frames[clip, k, 0] != frames[clip, k + 1, 0]]
+            near = {k + shift for k in changes for shift in (-1, 0, 1, 2)} & set(range(n))
+            assert set(np.flatnonzero(marked[clip, :, 0])) == near
+
+
+def test_masks_cover_the_same_bands_of_both_analysis_windows():
+    features = FeatureConfig(n_mels=32, second_n_fft=512)
+    spectrogram = np.ones((100, 64), dtype=np.float32)
+    _mask(spectrogram, Augmentation(n_masks=3, max_bands=8), features, np.random.default_rng(1))
+    np.testing.assert_array_equal(spectrogram[:, :32], spectrogram[:, 32:])
+    assert 0 < np.count_nonzero(spectrogram == 0) < spectrogram.size
+
+
+@pytest.fixture(scope="module")
+def paired_set(tmp_path_factory):
+    """Four pairs and four clips of their own; the fake of a pair has the upper band of `voice`, and half the level."""
+    folder = tmp_path_factory.mktemp("paired")
+    clips = []
+    for k in range(4):
+        for label, spans in ((REAL, []), (FAKE, [(0.0, 3.0)])):
+            samples = voice(np.random.default_rng(k), 3, fake_s=spans)
+            write_wav(folder / label / f"{k}.wav", samples if label == REAL else 0.5 * samples)
+            whole = (Segment(0, 3 * RATE),) if spans else ()
+            source = f"real/{k}.wav" if spans else ""
+            clips.append(
+                Clip(f"{label}/{k}.wav", label, whole, 3 * RATE, speaker="s", split="train", source_clip=source)
+            )
+        write_wav(folder / "alone" / f"{k}.wav", voice(np.random.default_rng(10 + k), 3))
+        clips.append(Clip(f"alone/{k}.wav", REAL, (), 3 * RATE, speaker="s", split="train"))
+    write_manifest(folder / "manifest.jsonl", clips)
+    return read_set(folder, seed=0, needed=("train",))
+
+
+def test_pairs_stay_together_and_a_pass_visits_no_clip_twice(paired_set):
+    made = batches(paired_set, batch_size=6)
+    assert len(made.twins) == 4
+    assert made.steps_per_pass == 2
+    for number in range(3):
+        units = [unit for step in range(2) for unit in made.units(2 * number + step)]
+        assert sorted(map(len, units)) == [1, 1, 1, 1, 2, 2, 2, 2]
+        assert len({i for unit in units for i in unit}) == 12
+    assert made.batch(0)[0].shape[0] == 6
+
+
+def test_twins_that_swap_are_fake_where_the_other_is_not(paired_set):
+    """Frame by frame, one of the two windows is fake; fades, where both sound, may make both so."""
+    swapping = Augmentation(max_speed_change=0.0, swap_share=1.0, n_masks=0, mix_fades_samples=(0,))
+    window, swapped = Window(2 * RATE, replace(FEATURES, normalise_bands=False)), 0
+    for seed in range(20):
+        one, other = twin_examples(
+            *(paired_set[i] for i in batches(paired_set).twins[seed % 4]),
+            window=window,
+            seed=(seed,),
+            augmentation=swapping,
+        )
+        both = one.frames + other.frames
+        assert both.min() >= 1, "every frame is fake in one of them"
+        assert both.sum() - len(both) <= 2 * swapping.max_swaps, "and in both only where a swap ends inside a frame"
+        swapped += 0 < one.frames.sum() < len(one.frames)
+        upper = one.features[:, -2:].mean(axis=1) > other.features[:, -2:].mean(axis=1)
+        clear = np.abs(one.frames - other.frames)[:, 0] == 1
+        assert (upper[clear] == (one.frames[clear, 0] == 1)).mean() > 0.9, "labels follow the samples"
+    assert swapped >= 15
+
+
+def test_twins_that_do_not_swap_are_the_real_and_the_fake_one_equally_loud(paired_set):
+    still = Augmentation(max_speed_change=0.1, swap_share=0.0, n_masks=0)
+    pair = [paired_set[i] for i in batches(paired_set).twins[0]]
+    one, other = twin_examples(*pair, window=Window(RATE, FEATURES), seed=(1,), augmentation=still)
+    assert (one.label, other.label) == (LABELS.index(REAL), LABELS.index(FAKE))
+    assert (one.frames.max(), other.frames.min()) == (0, 1)
+
+
+def test_without_an_augmentation_or_with_other_lengths_there_are_no_twins(paired_set):
+    assert batches(paired_set, augmentation=None).twins == ()
+    shorter = tuple(replace(c, n_samples=4 * RATE) if c.label == FAKE else c for c in paired_set.clips)
+    assert batches(replace(paired_set, clips=shorter)).twins == ()

@@ -82,7 +82,8 @@ def test_the_bundle_judges_through_script(place):
 
 def test_calibration_comes_from_dev(place):
     card = json.loads((place / "whole" / "bundle" / "bundle.json").read_text())
-    assert 0 <= card["thresholds"]["enter"] - card["thresholds"]["exit"] <= 0.15
+    thresholds = card["operating_points"][0]["thresholds"]
+    assert 0 <= thresholds["enter"] - thresholds["exit"] <= 0.15
     assert 0.2 <= card["calibration"]["temperature"] <= 5.0
     assert card["training"]["onnx_difference"] < 1e-4
 
@@ -179,3 +180,35 @@ def test_help_shows_a_worked_example_and_loads_no_tensorflow():
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, cwd=ROOT, check=True)
     assert "python train_cnnrnnlstm.py --data data/mine" in done.stdout
     assert done.stdout.strip().endswith("[]")
+
+
+def test_fine_tuning_starts_from_the_weights_of_a_bundle(place):
+    """One step of almost no size: what comes out is what went in, and not a fresh network of the same seed."""
+    import keras
+
+    tuned = train(
+        *("--data", "tiny", "--out", "tuned", "--from-pretrained", "whole", "--epochs", "1", "--batch-size", "100"),
+        *("--seed", "5", "--learning-rate", "1e-12"),
+        cwd=place,
+    )
+    assert tuned.returncode == 0, tuned.stderr
+    before = keras.saving.load_model(place / "whole" / "bundle" / "model.keras")
+    after = keras.saving.load_model(place / "tuned" / "bundle" / "model.keras")
+    for old, new in zip(before.trainable_variables, after.trainable_variables, strict=True):
+        np.testing.assert_allclose(new.numpy(), old.numpy(), atol=1e-6)
+    settings = json.loads((place / "tuned" / "settings.json").read_text())
+    assert settings["window_s"] == 1.0, "taken from the bundle"
+
+
+def test_a_config_file_is_used_and_must_not_contradict_the_bundle(place):
+    (place / "training.toml").write_text("epochs = 1\nboundary_loss_weight = 1.0\n[network]\nrecurrent_units = 8\n")
+    done = train("--data", "tiny", "--out", "small", "--config", "training.toml", *SETTINGS[2:], cwd=place)
+    assert done.returncode == 0, done.stderr
+    settings = json.loads((place / "small" / "settings.json").read_text())
+    assert (settings["epochs"], settings["network"]["recurrent_units"]) == (1, 8)
+    other = train("--data", "tiny", "--config", "training.toml", "--from-pretrained", "whole", cwd=place)
+    assert other.returncode == 2
+    assert "training.toml: expected network of" in other.stderr.splitlines()[-1]
+    missing = train("--data", "tiny", "--from-pretrained", "nowhere", cwd=place)
+    assert missing.returncode == 1
+    assert "expected a model bundle" in missing.stderr.splitlines()[-1]

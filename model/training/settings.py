@@ -1,0 +1,228 @@
+"""What a training run is asked to do, from the command line or a TOML file, and where a run keeps it.
+
+    epochs = 40
+    steps_per_epoch = 250
+
+    [features]
+    hop_samples = 160
+
+    [network]
+    channels = [24, 48, 64]
+
+Everything that is not named keeps its default.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from audio.atomic import replacing
+from audio.errors import ModelError, UsageError
+from model.bundle import Bundle
+from model.features import FRAME_HOP_SAMPLES, FeatureConfig
+from model.networks.cnnrnnlstm import NetworkConfig
+from model.training.examples import Augmentation, Window
+
+TABLES: Mapping[str, type] = {"features": FeatureConfig, "network": NetworkConfig, "augmentation": Augmentation}
+"""Settings that have settings of their own."""
+
+NOT_ASKED_FOR = ("data", "splices", "start_from")
+"""Settings that the command line decides, not a file."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Everything that a run's result depends on, besides the set itself."""
+
+    data: str
+    epochs: int = 20
+    batch_size: int = 32
+    seed: int = 0
+    learning_rate: float = 3e-3
+    patience: int = 15
+    """Epochs without a better dev score after which training stops."""
+    window_s: float = 4.0
+    frame_loss_weight: float = 2.0
+    early_loss_weight: float = 0.0
+    """Of P(fake) before the recurrences; 0: the network is not asked."""
+    boundary_loss_weight: float = 0.0
+    """Of where spans begin and end; 0: the network is not asked."""
+    focal_gamma: float = 2.0
+    """Focusing parameter of the focal losses (Lin et al., ICCV 2017; 2 was their best, 0 is plain cross-entropy)."""
+    steps_per_epoch: int | None = None
+    """Batches after which dev is looked at and the state is saved; None: a pass over the training clips."""
+    start_from: str | None = None
+    """Bundle whose weights training begins with; None: random weights."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    splices: Mapping[str, Any] | None = None
+    """What training examples are spliced from on the fly, in the words of whoever does it; None: those of the set."""
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse settings that train nothing.
+
+        Raises
+        ------
+        UsageError
+            Naming the setting.
+        """
+        for name in ("epochs", "batch_size", "patience", "learning_rate", "window_s", "frame_loss_weight"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name.replace('_', '-')}: expected more than 0. Received: {getattr(self, name)}")
+        for name in ("early_loss_weight", "boundary_loss_weight", "focal_gamma"):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{name.replace('_', '-')}: expected 0 or more. Received: {getattr(self, name)}")
+        if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
+            raise UsageError(f"steps-per-epoch: expected 1 or more. Received: {self.steps_per_epoch}")
+        if self.seed < 0:
+            raise UsageError(f"seed: expected 0 or more. Received: {self.seed}")
+
+    @property
+    def window_samples(self) -> int:
+        """Length of a window, a whole number of frames."""
+        return max(1, round(self.window_s * self.features.sample_rate / FRAME_HOP_SAMPLES)) * FRAME_HOP_SAMPLES
+
+    @property
+    def window(self) -> Window:
+        """What is cut from recordings."""
+        return Window(self.window_samples, self.features)
+
+    @property
+    def step_samples(self) -> int:
+        """Distance between the windows of a judged recording: half a window, a whole number of frames."""
+        return max(1, self.window_samples // FRAME_HOP_SAMPLES // 2) * FRAME_HOP_SAMPLES
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """How much each head counts, by its name; without those that count nothing."""
+        weights = {
+            "frames": self.frame_loss_weight,
+            "clip_logits": 1.0,
+            "early": self.early_loss_weight,
+            "boundaries": self.boundary_loss_weight,
+        }
+        return {name: weight for name, weight in weights.items() if weight > 0}
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TrainSettings:
+        """Rebuild from `to_json`."""
+        facts = {
+            **data,
+            "features": FeatureConfig.from_json(data["features"]),
+            "network": NetworkConfig(**_with_tuples(data["network"])),
+            "augmentation": Augmentation(**_with_tuples(data.get("augmentation", {}))),
+        }
+        return cls(**facts)
+
+
+def _with_tuples(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Neither JSON nor TOML has tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
+
+
+def start_run(run: Path, settings: TrainSettings) -> None:
+    """Make the folder of a new run.
+
+    Raises
+    ------
+    UsageError
+        When the folder already holds a run.
+    """
+    path = run / "settings.json"
+    if path.exists():
+        raise UsageError(f"{run}: already holds a run; go on with it by --resume {run}, or choose another --out")
+    with replacing(path) as beside:
+        beside.write_text(json.dumps(settings.to_json(), indent=2) + "\n", encoding="utf-8")
+
+
+def read_run(run: Path) -> TrainSettings:
+    """Read the settings of an existing run.
+
+    Raises
+    ------
+    ModelError
+        When there is no run in the folder, or its settings are broken.
+    """
+    path = run / "settings.json"
+    try:
+        return TrainSettings.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ModelError(f"{path}: expected a run to resume: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}: not the settings of a run: {error}") from None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read settings from a TOML file: the fields of `TrainSettings`, those of `TABLES` as tables.
+
+    Returns
+    -------
+    What it names, as arguments of `TrainSettings`.
+
+    Raises
+    ------
+    UsageError
+        When the file cannot be read, or a setting is unknown or of the wrong type.
+    """
+    try:
+        with path.open("rb") as file:
+            entries = tomllib.load(file)
+    except OSError as error:
+        raise UsageError(f"{path}: expected settings of a training: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: expected TOML: {error}") from None
+    if unasked := sorted(entries.keys() & set(NOT_ASKED_FOR)):
+        raise UsageError(f"{path}: expected {', '.join(unasked)} on the command line")
+    settings_from(str(path), {"data": "", **entries})
+    return {name: _table(name, value) if name in TABLES else value for name, value in entries.items()}
+
+
+def settings_from(where: str, entries: Mapping[str, Any]) -> TrainSettings:
+    """Make settings of what a TOML file holds; `where` begins the message of an error.
+
+    Raises
+    ------
+    UsageError
+        When a setting is unknown or of the wrong type.
+    """
+    known = {each.name for each in fields(TrainSettings)}
+    if unknown := sorted(entries.keys() - known):
+        raise UsageError(f"{where}: expected some of {', '.join(sorted(known))}. Received: {', '.join(unknown)}")
+    try:
+        return TrainSettings(**{n: _table(n, value) if n in TABLES else value for n, value in entries.items()})
+    except (TypeError, ModelError, UsageError) as error:
+        raise UsageError(f"{where}: {error}") from None
+
+
+def _table(name: str, value: Any) -> Any:
+    kind = TABLES[name]
+    if not isinstance(value, dict):
+        raise UsageError(f"{name}: expected a table. Received: {value!r}")
+    if unknown := sorted(value.keys() - {each.name for each in fields(kind)}):
+        raise UsageError(f"{name}: unknown {', '.join(unknown)}")
+    return kind(**_with_tuples(value))
+
+
+def settings_like(bundle: Bundle) -> dict[str, Any]:
+    """Return the settings that a network must share with the one it starts from, as arguments of `TrainSettings`.
+
+    Raises
+    ------
+    ModelError
+        When the bundle does not say how its network was built.
+    """
+    try:
+        known = TrainSettings.from_json(bundle.training["settings"])
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{bundle.path}: expected the settings it was trained with, missing: {error}") from None
+    return {"features": known.features, "network": known.network, "window_s": known.window_s}
