@@ -64,7 +64,7 @@ def is_music(spectra: Numbers, powers: Numbers, slopes: Numbers, speech: Marks) 
     Parameters
     ----------
     spectra
-        power spectra of windows of 1,024 samples every 640, float64 (n, 513).
+        power spectra of windows of 1,024 samples every 640, float64 (n, 512).
     powers
         mean power of each frame of 320 samples, float64 (m,).
     slopes

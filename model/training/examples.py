@@ -369,6 +369,11 @@ class Batches:
         pairs = ((places[clip.source_clip], i) for i, clip in enumerate(clips) if clip.source_clip in places)
         return tuple((i, j) for i, j in pairs if clips[i].n_samples == clips[j].n_samples > 0)
 
+    @property
+    def swap_share(self) -> float:
+        """Share of the twins that swap stretches."""
+        return 0.0 if self.augmentation is None else self.augmentation.swap_share
+
     @cached_property
     def singles(self) -> tuple[int, ...]:
         """The other clips."""

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from audio.errors import ModelError
-from audio.labels import LABELS
+from audio.labels import HYBRID, LABELS, label_index
 from model import metrics
 from model.bundle import read_bundle
 from model.networks import cnnrnnlstm
@@ -123,7 +123,7 @@ def compile_model(model: keras.Model, settings: TrainSettings, batches: Batches,
 def class_weights(batches: Batches) -> list[float]:
     """Weigh classes by the inverse of their share, mean 1 over the clips; a class without clips weighs 0.
 
-    Classes of splices come equally often.
+    Classes of splices come equally often. Twins that swap stretches are hybrids, whatever the set says.
 
     Returns
     -------
@@ -131,8 +131,13 @@ def class_weights(batches: Batches) -> list[float]:
     """
     if batches.splices is not None:
         return [1.0] * len(LABELS)
-    clips = batches.training_set.clips
-    counts = [sum(clip.label == label for clip in clips) for label in LABELS]
+    clips, swap_share = batches.training_set.clips, batches.swap_share
+    paired = {i for pair in batches.twins for i in pair}
+    counts = [0.0] * len(LABELS)
+    for i, clip in enumerate(clips):
+        swapped = swap_share if i in paired else 0.0
+        counts[label_index(clip.label)] += 1.0 - swapped
+        counts[label_index(HYBRID)] += swapped
     present = sum(count > 0 for count in counts)
     return [len(clips) / (present * count) if count else 0.0 for count in counts]
 
