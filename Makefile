@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types tests model-card lock clean
+.PHONY: help demo test lint types tests pretrained model-card lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,10 @@ types: $(VENV)/installed  ## mypy
 
 tests: $(VENV)/installed  ## pytest
 	$(BIN)/python -m pytest
+
+pretrained: $(VENV)/installed  ## make the shipped weights again from CORPUS=DIR: hours, resumable
+	@test -n "$(CORPUS)" || { echo "pretrained: expected the folder of the corpus: make pretrained CORPUS=DIR" >&2; exit 2; }
+	$(BIN)/python -m apps.pretraining --corpus "$(CORPUS)"
 
 model-card: $(VENV)/installed  ## judge the test rows of CORPUS=DIR and write the model card of the shipped weights
 	@test -n "$(CORPUS)" || { echo "model-card: expected the folder of the corpus: make model-card CORPUS=DIR" >&2; exit 2; }

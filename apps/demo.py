@@ -1,7 +1,8 @@
 """`python -m apps.demo`: the main job from nothing to a located splice, by the commands that anyone can type.
 
 Fetches genuine voices, builds a small set, trains on it and judges a test clip of a speaker that training never
-heard. Stopped at any point, it goes on from there when started again.
+heard, with its own small model and with the one that comes with the toolkit. Stopped at any point, it goes on from
+there when started again.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def main() -> int:
         _command("train_cnnrnnlstm.py", *_training_arguments())
         clip = _test_clip()
         _command("script.py", str(clip), "--model", str(RUN), "--plot", "--out", str(OUT))
+        _command("script.py", str(clip))
         _keep(RUN / "metrics.json", OUT / "metrics.json")
     except subprocess.CalledProcessError as error:
         return int(error.returncode)

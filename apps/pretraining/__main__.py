@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="folder with manifest.csv")
     parser.add_argument("--work", type=Path, default=WORK, metavar="DIR", help=f"default: {WORK}")
     parser.add_argument("--out", type=Path, default=SHIPPED, metavar="DIR", help="where the bundle goes")
+    parser.add_argument("--prompts", type=Path, metavar="DIR", help="default: data/voices, fetched from Debian")
     parser.add_argument("--pool", type=Path, default=POOL, metavar="FILE", help="recipe of the pool")
     parser.add_argument("--training", type=Path, default=TRAINING, metavar="FILE", help="settings of the training")
     parser.add_argument(
@@ -86,7 +87,8 @@ def pretrain(arguments: argparse.Namespace) -> Bundle:
     from synth.prompts import fetch_prompts
 
     work: Path = arguments.work
-    voices = gather(arguments.corpus, fetch_prompts(VOICES), work / "voices", ships=arguments.ship.split(","))
+    prompts = fetch_prompts(arguments.prompts or VOICES)
+    voices = gather(arguments.corpus, prompts, work / "voices", ships=arguments.ship.split(","))
     build_pool(arguments.pool, work / "voices", work / "pool", workers=arguments.workers)
     settings = train(work / "run", work / "pool", arguments.training)
     facts = {"settings": settings.to_json(), "origins": _origins(work / "voices", voices)}

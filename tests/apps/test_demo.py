@@ -48,7 +48,9 @@ def ran(tmp_path, monkeypatch) -> list[tuple[str, ...]]:
 
 def test_it_builds_trains_and_judges_and_keeps_the_figures(ran, capsys):
     assert demo.main() == 0
-    assert [command[0] for command in ran] == ["-m", "train_cnnrnnlstm.py", "script.py"]
+    assert [command[0] for command in ran] == ["-m", "train_cnnrnnlstm.py", "script.py", "script.py"]
+    assert "--model" in ran[2]
+    assert ran[3] == ("script.py", ran[2][1]), "the shipped model judges the same clip"
     assert "--data" in ran[1]
     assert json.loads((demo.OUT / "metrics.json").read_text()) == FIGURES
     said = capsys.readouterr().out
