@@ -17,7 +17,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -83,25 +83,37 @@ def pretrain(arguments: argparse.Namespace) -> Bundle:
     ToolkitError
         When the corpus, a recipe or the state of the work is broken.
     """
-    from synth.order import VOICES
+    from synth.order import VOICES, read_order
     from synth.prompts import fetch_prompts
 
     work: Path = arguments.work
     prompts = fetch_prompts(arguments.prompts or VOICES)
     voices = gather(arguments.corpus, prompts, work / "voices", ships=arguments.ship.split(","))
-    build_pool(arguments.pool, work / "voices", work / "pool", workers=arguments.workers)
+    build_pool(read_order(arguments.pool), work / "voices", work / "pool", workers=arguments.workers)
     settings = train(work / "run", work / "pool", arguments.training)
     facts = {"settings": settings.to_json(), "origins": _origins(work / "voices", voices)}
     return calibrated(work / "run" / BUNDLE_FOLDER, work, facts)
 
 
-def build_pool(recipe: Path, voices: Path, out: Path, *, workers: int) -> None:
-    """Build the train and dev clips of a recipe from gathered voices; what is there is not built again."""
+def build_pool(recipe: Mapping[str, Any], voices: Path, out: Path, *, workers: int) -> None:
+    """Build the train and dev clips of a recipe from gathered voices; what is there is not built again.
+
+    Parameters
+    ----------
+    recipe
+        Entries of a recipe file (`synth.order.read_order`).
+    voices
+        Folder of `gather`.
+    out
+        Where the pool goes.
+    workers
+        Number of processes.
+    """
     from synth.build import build_set
-    from synth.order import order_from, read_order
+    from synth.order import order_from
     from synth.recipe import DEV, TRAIN
 
-    order = order_from({**read_order(recipe), "real": voices, "fake": voices})
+    order = order_from({**recipe, "real": voices, "fake": voices})
     build_set(order.recipe, order.folders, out=out, workers=workers, splits=(TRAIN, DEV))
 
 
