@@ -14,6 +14,7 @@ from audio.labels import LABELS
 from audio.messages import REASONS
 from model.bundle import Bundle, OperatingPoint
 from model.evaluation.figures import Figure
+from model.evaluation.report import FEW_SPEAKERS
 
 NONE = "-"
 """Stands where there is no figure."""
@@ -148,8 +149,17 @@ def set_table(exams: Exams, found: Findings) -> str:
 
 def _counts(exam: Exam) -> tuple[str, str]:
     labels = [clip.label for clip in exam.clips]
-    speakers = {clip.speaker for clip in exam.clips} - {""}
-    return " / ".join(str(labels.count(label)) for label in LABELS), str(len(speakers))
+    return " / ".join(str(labels.count(label)) for label in LABELS), str(speakers_of(exam))
+
+
+def speakers_of(exam: Exam) -> int:
+    """Count the known speakers of a set."""
+    return len({clip.speaker for clip in exam.clips} - {""})
+
+
+def has_few_speakers(exam: Exam) -> bool:
+    """Whether a set has so few speakers that its intervals are rough."""
+    return 0 < speakers_of(exam) < FEW_SPEAKERS
 
 
 def splice_table(found: Findings) -> str:
@@ -175,11 +185,13 @@ def part_tables(exams: Exams, found: Findings) -> dict[str, dict[str, str]]:
 def part_table(name: str, prop: str, found: Findings, keys: Sequence[str]) -> str:
     """Write the parts of one set by one property; "" when it divides nothing."""
     rows = []
-    for where in found.parts(name, f"{prop}: "):
-        figures = [found.get(where, key) for key in keys]
+    wheres = found.parts(name, f"{prop}: ")
+    shown = [key for key in keys if any(found.get(where, key) for where in wheres)]
+    for where in wheres:
         clips = sum(each.n for key in ONE_CLASS if (each := found.get(where, key)))
+        figures = [found.get(where, key) for key in shown]
         rows.append((where.part.removeprefix(f"{prop}: "), str(clips), *map(both, figures)))
-    return table((prop, "clips", *(HEADS[key] for key in keys)), rows) if len(rows) > 1 else ""
+    return table((prop, "clips", *(HEADS[key] for key in shown)), rows) if len(rows) > 1 else ""
 
 
 def corpus_table(found: Findings) -> str:

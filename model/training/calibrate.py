@@ -6,8 +6,8 @@ Three questions, in this order:
    classes, each class weighing the same.
 2. Which thresholds turn frame scores into spans? Those whose verdicts and spans are best.
 3. How much more evidence does an accusation need, so that at most a given share of genuine clips is accused? An
-   operating point for each rate, on the worst genuine corpus of dev: a user's recordings are such a corpus, not a
-   mean of them.
+   operating point for each rate; it also says which corpora of dev have most false alarms there, because a user's
+   recordings are such a corpus and not a mean of them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ REAL_BIASES = tuple(round(0.1 * step, 1) for step in range(-30, 121))
 """What is tried for an operating point, in nats."""
 
 LEAST_GENUINE = 20
-"""A group with fewer genuine clips says nothing about a rate of 5 %, and chooses no operating point."""
+"""Fewer genuine clips say nothing of a rate of 5 %: they choose no operating point, and a group of them is not shown."""
 
 
 @dataclass(frozen=True)
@@ -198,8 +198,7 @@ def points_for(
 ) -> list[OperatingPoint]:
     """Choose an operating point for each rate of false alarms, none without enough genuine clips.
 
-    The least bias with which no group of genuine clips (of at least `LEAST_GENUINE`) has more false alarms than the
-    rate allows.
+    The least bias with which no more of the genuine clips are accused than the rate allows.
 
     Parameters
     ----------
@@ -211,18 +210,13 @@ def points_for(
         What goes with the points.
     """
     genuine = [found for found in judged if found.clip.label == REAL]
-    needed = np.array([least_bias(found, calibration, thresholds) for found in genuine])
-    groups: dict[str, list[int]] = {}
-    for i, found in enumerate(genuine):
-        groups.setdefault(found.group, []).append(i)
-    large = {name: needed[members] for name, members in groups.items() if len(members) >= LEAST_GENUINE}
-    if not large:
+    if len(genuine) < LEAST_GENUINE:
         return []
+    needed = np.array([least_bias(found, calibration, thresholds) for found in genuine])
     points = []
     for name, rate in rates.items():
-        bias = max(_bias_for(rate, needs) for needs in large.values())
-        shares = {group: float((needs > bias).mean()) for group, needs in large.items()}
-        points.append(OperatingPoint(name, bias, thresholds, _measured(rate, needed > bias, genuine, shares)))
+        bias = _bias_for(rate, needed)
+        points.append(OperatingPoint(name, bias, thresholds, _measured(rate, needed > bias, genuine)))
     return points
 
 
@@ -243,18 +237,19 @@ def _bias_for(rate: float, needs: npt.NDArray[np.float64]) -> float:
     return max(REAL_BIASES) if math.isinf(found) else found
 
 
-def _measured(
-    rate: float, accused: npt.NDArray[np.bool_], genuine: Sequence[Judged], shares: Mapping[str, float]
-) -> dict[str, Any]:
+def _measured(rate: float, accused: npt.NDArray[np.bool_], genuine: Sequence[Judged]) -> dict[str, Any]:
     """Say what was asked for and what came out on the clips that chose, with its interval by speaker."""
-    speakers = [found.clip.speaker for found in genuine]
-    interval = share_interval(accused, speakers)
+    interval = share_interval(accused, [found.clip.speaker for found in genuine])
+    groups: dict[str, list[bool]] = {}
+    for found, is_accused in zip(genuine, accused.tolist(), strict=True):
+        groups.setdefault(found.group, []).append(is_accused)
+    shares = {name: sum(each) / len(each) for name, each in groups.items() if len(each) >= LEAST_GENUINE}
     return {
         "false_alarms_at_most": rate,
         "false_alarms": float(accused.mean()),
         "low": None if interval is None else interval.low,
         "high": None if interval is None else interval.high,
         "genuine_clips": len(genuine),
-        "speakers": len({speaker for speaker in speakers if speaker}),
-        "worst_groups": dict(sorted(shares.items(), key=lambda item: -item[1])[:5]),
+        "speakers": len({found.clip.speaker for found in genuine if found.clip.speaker}),
+        "most_by_group": dict(sorted(shares.items(), key=lambda item: -item[1])[:5]),
     }
