@@ -54,7 +54,7 @@ REAL_BIASES = tuple(round(0.1 * step, 1) for step in range(-30, 121))
 """What is tried for an operating point, in nats."""
 
 LEAST_GENUINE = 20
-"""Fewer genuine clips say nothing of a rate of 5 %: they choose no operating point, and a group of them is not shown."""
+"""Fewer genuine clips say nothing of a rate of 5 %: they choose no operating point, and such a group is not shown."""
 
 
 @dataclass(frozen=True)
