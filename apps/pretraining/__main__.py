@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.pretraining.gather import MAY_SHIP, gather, origins
+from audio.atomic import replacing
 from audio.errors import ToolkitError, UsageError
 from audio.manifest import Clip, read_manifest, resolve
 from model.bundle import BUNDLE_FOLDER, CARD_NAME, KERAS_NAME, ONNX_NAME, SHIPPED, Bundle, read_bundle, write_bundle
@@ -30,6 +31,8 @@ from model.bundle import BUNDLE_FOLDER, CARD_NAME, KERAS_NAME, ONNX_NAME, SHIPPE
 POOL, TRAINING = (Path(__file__).with_name(name) for name in ("pool.toml", "training.toml"))
 
 WORK = Path("runs/pretraining")
+
+ATTRIBUTION = "ATTRIBUTION.txt"
 
 LICENCE = "CC BY-SA 4.0"
 """Of the weights: what the share-alike recordings among the training data ask for."""
@@ -179,9 +182,25 @@ def publish(bundle: Bundle, out: Path) -> Path:
     (out / CARD_NAME).unlink(missing_ok=True)
     for name in (ONNX_NAME, KERAS_NAME):
         shutil.copyfile(bundle.path / name, out / name)
+    with replacing(out / ATTRIBUTION) as beside:
+        beside.write_text(attribution(bundle), encoding="utf-8", newline="\n")
     settings = {**bundle.training["settings"], "data": "pool"}  # not the path of a machine
     write_bundle(replace(bundle, path=out, training={**bundle.training, "settings": settings}))
     return out
+
+
+def attribution(bundle: Bundle) -> str:
+    """Say under which licence the weights are, and whose recordings they learned from."""
+    lines = [
+        f"The weights in this folder are licensed under {LICENCE} (https://creativecommons.org/licenses/by-sa/4.0/).",
+        "They were trained on these recordings, and on copies that the synthesisers of this toolkit made of them;",
+        "no recording is part of the weights:",
+        "",
+    ]
+    for row in bundle.training["origins"]:
+        minutes = row["seconds"] / 60
+        lines.append(f"- {row['name']}: {row['clips']} {row['label']} clips, {minutes:.1f} minutes, {row['licence']}")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

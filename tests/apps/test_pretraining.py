@@ -92,6 +92,9 @@ def test_one_command_leaves_a_bundle_that_says_what_it_learned_from(place, done)
     origins = {(row["name"], row["label"]): row["clips"] for row in bundle.training["origins"]}
     assert origins == {("home", "real"): 4, ("home", "fake"): 4, ("Debian asterisk-core-sounds", "real"): 3}
     assert bundle.training["settings"]["network"]["recurrent_units"] == 8
+    told = (place / "shipped" / "ATTRIBUTION.txt").read_text()
+    assert "CC BY-SA 4.0" in told
+    assert "- home: 4 fake clips, 0.2 minutes, CC0" in told
     assert str(place) not in (place / "shipped" / "bundle.json").read_text(), "no path of this machine"
 
 
