@@ -85,6 +85,9 @@ class Recipe:
     pair_share: float = 0.0
     """Share of the training clips that come in pairs: a genuine one without a span, and what a generator made of it,
     with the same words, cut and channel. Training can splice those two in endless ways (`model.training.examples`)."""
+    by_origin: bool = False
+    """Whether all origins of genuine recordings (the trait `origin`) come equally often, and not all speakers: else a
+    corpus of many speakers drowns the few studio voices that most synthesisers learned from, and studio sounds fake."""
     turns: tuple[tuple[str, int], ...] = ()
     """How often a generator comes while each other one comes once: those that teach most may come more often."""
 

@@ -342,7 +342,7 @@ def test_a_generator_with_more_turns_comes_more_often() -> None:
     [
         ({"turns": (("lpc", 0),)}, "turns: expected whole numbers of 1 or more, received lpc = 0"),
         ({"turns": (("lpc", 1.5),)}, "received lpc = 1.5"),
-        ({"channel_share": 1.5}, "channel share: expected 0 to 1, received 1.5"),
+        ({"channel_share": 1.5}, "channel_share: expected 0 to 1, received 1.5"),
     ],
 )
 def test_turns_and_shares_that_cannot_be(given: dict, said: str) -> None:
@@ -353,3 +353,18 @@ def test_turns_and_shares_that_cannot_be(given: dict, said: str) -> None:
 def test_turns_of_an_unknown_generator_are_told() -> None:
     with pytest.raises(UsageError, match="turns: expected generators in use, received hifi-gan"):
         plan_set(replace(RECIPE, turns=(("hifi-gan", 2),)), VOICES)
+
+
+def test_origins_come_equally_often_where_the_recipe_says_so() -> None:
+    """Nine speakers of one corpus and one of another: half of the clips each, not a tenth."""
+    many = [replace(clip, speaker=f"{clip.speaker} {k % 9}") for k, clip in enumerate(VOICES[:60])]
+    voices = [replace(clip, split=TRAIN, traits={"origin": "many"}) for clip in many]
+    voices += [replace(clip, path=f"x/{clip.path}", split=TRAIN, traits={"origin": "studio"}) for clip in VOICES[60:]]
+    for split, speaker in ((DEV, "eve"), (TEST, "fay")):
+        voices += [replace(c, path=f"{split}/{c.path}", split=split, speaker=speaker) for c in VOICES[:5]]
+    recipe = replace(RECIPE, dev_speakers=(), test_speakers=(), by_origin=True)
+    train = [plan for plan in plan_set(recipe, voices) if plan.split == TRAIN]
+    share = sum(plan.speaker == "dan" for plan in train) / len(train)
+    assert share == pytest.approx(0.5, abs=0.1)
+    alike = [plan for plan in plan_set(replace(recipe, by_origin=False), voices) if plan.split == TRAIN]
+    assert sum(plan.speaker == "dan" for plan in alike) / len(alike) < 0.2
