@@ -79,20 +79,27 @@ class Calibration:
     Raises
     ------
     ModelError
-        Unless the temperature is positive and there is one finite bias for each label.
+        Unless the temperature is positive and there is one finite bias and slope for each label.
     """
 
     temperature: float = 1.0
     biases: tuple[float, ...] = (0.0,) * len(LABELS)
     """Added to the logits of a clip, after the temperature, in the order of `audio.labels.LABELS`."""
+    slopes: tuple[float, ...] = (0.0,) * len(LABELS)
+    """How much the mean P(fake) of the frames with speech adds to each: the frames have heard something too."""
 
     def __post_init__(self) -> None:
         """Validate."""
-        object.__setattr__(self, "biases", tuple(float(bias) for bias in self.biases))
         if not self.temperature > 0:
             raise ModelError(f"calibration: expected a temperature above 0. Received: {self.temperature}")
-        if len(self.biases) != len(LABELS) or not all(map(math.isfinite, self.biases)):
-            raise ModelError(f"calibration: expected {len(LABELS)} finite biases. Received: {self.biases}")
+        for name in ("biases", "slopes"):
+            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
+            if len(getattr(self, name)) != len(LABELS) or not all(map(math.isfinite, getattr(self, name))):
+                raise ModelError(f"calibration: expected {len(LABELS)} finite {name}. Received: {getattr(self, name)}")
+
+    def added(self, mean_frame_score: float) -> tuple[float, ...]:
+        """What is added to the logits of a clip whose frames with speech have this P(fake) on average."""
+        return tuple(bias + slope * mean_frame_score for bias, slope in zip(self.biases, self.slopes, strict=True))
 
 
 @dataclass(frozen=True)

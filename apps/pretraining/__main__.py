@@ -20,13 +20,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apps.pretraining.gather import MAY_SHIP, gather, origins
 from audio.atomic import replacing
 from audio.errors import ToolkitError, UsageError
 from audio.manifest import Clip, read_manifest, resolve
 from model.bundle import BUNDLE_FOLDER, CARD_NAME, KERAS_NAME, ONNX_NAME, SHIPPED, Bundle, read_bundle, write_bundle
+
+if TYPE_CHECKING:
+    from synth.recipe import Recipe
 
 POOL, TRAINING = (Path(__file__).with_name(name) for name in ("pool.toml", "training.toml"))
 
@@ -92,14 +95,18 @@ def pretrain(arguments: argparse.Namespace) -> Bundle:
     work: Path = arguments.work
     prompts = fetch_prompts(arguments.prompts or VOICES)
     voices = gather(arguments.corpus, prompts, work / "voices", ships=arguments.ship.split(","))
-    build_pool(read_order(arguments.pool), work / "voices", work / "pool", workers=arguments.workers)
+    recipe = build_pool(read_order(arguments.pool), work / "voices", work / "pool", workers=arguments.workers)
     settings = train(work / "run", work / "pool", arguments.training)
-    facts = {"settings": settings.to_json(), "origins": _origins(work / "voices", voices)}
+    facts = {
+        "settings": settings.to_json(),
+        "recipe": recipe.to_json(),
+        "origins": _origins(work / "voices", voices),
+    }
     return calibrated(work / "run" / BUNDLE_FOLDER, work, facts)
 
 
-def build_pool(recipe: Mapping[str, Any], voices: Path, out: Path, *, workers: int) -> None:
-    """Build the train and dev clips of a recipe from gathered voices; what is there is not built again.
+def build_pool(recipe: Mapping[str, Any], voices: Path, out: Path, *, workers: int) -> Recipe:
+    """Build the train and dev clips of a recipe from gathered voices, and return it; what is there is not built again.
 
     Parameters
     ----------
@@ -118,6 +125,7 @@ def build_pool(recipe: Mapping[str, Any], voices: Path, out: Path, *, workers: i
 
     order = order_from({**recipe, "real": voices, "fake": voices})
     build_set(order.recipe, order.folders, out=out, workers=workers, splits=(TRAIN, DEV))
+    return order.recipe
 
 
 def train(run: Path, pool: Path, training: Path) -> Any:

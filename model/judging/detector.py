@@ -123,6 +123,12 @@ class Evidence:
     speech: npt.NDArray[np.bool_]
     """Which frames are speech, bool (n_frames,)."""
 
+    @property
+    def mean_frame_score(self) -> float:
+        """Mean P(fake) of the frames with speech; of all where there is none."""
+        heard = self.frame_scores[self.speech] if self.speech.any() else self.frame_scores
+        return float(heard.mean(dtype=np.float64))
+
 
 def conclude(
     found: Evidence, calibration: Calibration, point: OperatingPoint, *, hop_samples: int, n_samples: int
@@ -131,7 +137,7 @@ def conclude(
 
     Detecting and calibrating both come through here, so that what is calibrated is what is used.
     """
-    real, fake, hybrid = calibration.biases
+    real, fake, hybrid = calibration.added(found.mean_frame_score)
     return judge(
         softmax(found.window_logits, temperature=calibration.temperature),
         readings=readings(found.frame_scores, point.thresholds, hop_samples=hop_samples, n_samples=n_samples),

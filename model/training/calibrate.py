@@ -2,8 +2,8 @@
 
 Three questions, in this order:
 
-1. How sure is the network really? Temperature and class biases minimise the negative log-likelihood of the clips'
-   classes, each class weighing the same.
+1. How sure is the network really? Temperature, class biases and what the frames add to them minimise the negative
+   log-likelihood of the clips' classes, each class weighing the same.
 2. Which thresholds turn frame scores into spans? Those whose verdicts and spans are best.
 3. How much more evidence does an accusation need, so that at most a given share of genuine clips is accused? An
    operating point for each rate; it also says which corpora of dev have most false alarms there, because a user's
@@ -44,8 +44,8 @@ MOST_SEARCHED = 600
 TEMPERATURES = (0.2, 5.0)
 """Bounds of the temperature, as a factor: beyond, a network is broken and not over- or underconfident."""
 
-LARGEST_BIAS = 3.0
-"""Bound of the class biases, in nats: twenty times more or less likely than the network says."""
+LARGEST_SHIFT = 6.0
+"""Bound of the class biases and slopes, in nats."""
 
 RATES: Mapping[str, float] = {"5%": 0.05, "1%": 0.01}
 """Operating points: the share of genuine clips that may be called anything but real."""
@@ -55,6 +55,9 @@ REAL_BIASES = tuple(round(0.1 * step, 1) for step in range(-30, 121))
 
 LEAST_GENUINE = 20
 """Fewer genuine clips say nothing of a rate of 5 %: they choose no operating point, and such a group is not shown."""
+
+
+Numbers = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -123,14 +126,15 @@ def calibrate(judged: Sequence[Judged], *, has_spans: bool = True) -> Calibrated
 
 
 def fit_calibration(judged: Sequence[Judged]) -> Calibration:
-    """Fit temperature and biases; the bias of real is 0, since only differences count.
+    """Fit temperature, biases and slopes; those of real are 0, since only differences count.
 
-    A class without clips keeps a bias of 0, and a single class the temperature 1: nothing is known of them.
+    A class without clips keeps a bias and a slope of 0, and a single class the temperature 1: nothing is known of them.
     """
     from scipy.optimize import minimize
 
     logits = np.concatenate([found.evidence.window_logits for found in judged]).astype(np.float64)
     starts = np.cumsum([0, *(len(found.evidence.window_logits) for found in judged[:-1])])
+    heard = np.array([found.evidence.mean_frame_score for found in judged])
     truth = np.array([label_index(found.clip.label) for found in judged])
     counts = np.bincount(truth, minlength=len(LABELS))
     if np.count_nonzero(counts) < 2:
@@ -138,23 +142,26 @@ def fit_calibration(judged: Sequence[Judged]) -> Calibration:
     weights = 1.0 / counts[truth]
     free = [k for k in range(1, len(LABELS)) if counts[k]] if counts[0] else []
 
+    def unpacked(parameters: npt.NDArray[np.float64]) -> tuple[float, Numbers, Numbers]:
+        biases, slopes = np.zeros(len(LABELS)), np.zeros(len(LABELS))
+        biases[free], slopes[free] = np.split(parameters[1:], 2)
+        return math.exp(parameters[0]), biases, slopes
+
     def loss(parameters: npt.NDArray[np.float64]) -> float:
-        biases = np.zeros(len(LABELS))
-        biases[free] = parameters[1:]
-        clips = _clip_probabilities(logits / math.exp(parameters[0]), starts) * np.exp(biases)
+        temperature, biases, slopes = unpacked(parameters)
+        clips = _clip_probabilities(logits / temperature, starts) * np.exp(biases + np.outer(heard, slopes))
         likelihood = clips[np.arange(len(truth)), truth] / clips.sum(axis=1)
         return float(-(weights * np.log(np.maximum(likelihood, 1e-12))).sum() / weights.sum())
 
+    n = 1 + 2 * len(free)
     low, high = np.log(TEMPERATURES)
-    bounds = [(low, high), *[(-LARGEST_BIAS, LARGEST_BIAS)] * len(free)]
+    bounds = [(low, high), *[(-LARGEST_SHIFT, LARGEST_SHIFT)] * (n - 1)]
     # Left to itself, the first simplex around 0 is smaller than the tolerance.
-    corners = np.vstack([np.zeros(1 + len(free)), 0.5 * np.eye(1 + len(free))])
-    options = {"xatol": 1e-3, "initial_simplex": corners}
+    corners = np.vstack([np.zeros(n), 0.5 * np.eye(n)])
+    options = {"xatol": 1e-3, "fatol": 1e-7, "maxiter": 4_000, "initial_simplex": corners}
     found = minimize(loss, corners[0], method="Nelder-Mead", bounds=bounds, options=options)
-    biases = [0.0] * len(LABELS)
-    for k, bias in zip(free, found.x[1:], strict=True):
-        biases[k] = round(float(bias), 4)
-    return Calibration(round(math.exp(found.x[0]), 4), tuple(biases))
+    temperature, biases, slopes = unpacked(found.x)
+    return Calibration(round(temperature, 4), tuple(biases.round(4)), tuple(slopes.round(4)))
 
 
 def _clip_probabilities(logits: npt.NDArray[np.float64], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

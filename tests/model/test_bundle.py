@@ -29,7 +29,7 @@ def bundle(tmp_path) -> Bundle:
         window_samples=64_000,
         step_samples=32_000,
         features=FeatureConfig(n_mels=40),
-        calibration=Calibration(1.5, (0.0, -0.5, 0.25)),
+        calibration=Calibration(1.5, (0.0, -0.5, 0.25), (0.0, 2.0, 1.0)),
         operating_points=(
             OperatingPoint("5%", 0.75, Thresholds(enter=0.7, exit=0.5, min_fake_samples=320, min_gap_samples=0)),
             OperatingPoint("1%", 2.5, measured={"false_alarms": 0.01}),
@@ -91,6 +91,7 @@ def test_changed_or_missing_files_are_named(bundle, name):
         ({"calibration": {"temperature": 0}}, "temperature"),
         ({"calibration": {"heat": 1}}, "not a complete bundle"),
         ({"calibration": {"temperature": 1, "biases": [0, 0]}}, "3 finite biases"),
+        ({"calibration": {"temperature": 1, "slopes": [0, float("inf"), 0]}}, "3 finite slopes"),
         ({"operating_points": []}, "operating points"),
         ({"operating_points": [{"name": "a", "thresholds": {"enter": 0.2, "exit": 0.5}}]}, "exit <= enter"),
         ({"operating_points": [{"name": "a", "thresholds": {"enter": 0.2, "colour": 1}}]}, "not a complete bundle"),

@@ -82,8 +82,23 @@ def test_calibration_finds_what_was_done_to_the_logits():
     rng = np.random.default_rng(1)
     sure = fit_calibration([made_up(rng, LABELS[k % 3], sureness=3.0, shift=0.5) for k in range(3_000)])
     assert sure.temperature == pytest.approx(3 * plain.temperature, rel=0.03)
+    assert sure.slopes == pytest.approx(plain.slopes, abs=0.2)
     biases = np.array(sure.biases) - np.array(plain.biases)
-    assert biases == pytest.approx([0.0, -0.5 / plain.temperature, 0.0], abs=0.1)
+    assert biases == pytest.approx([0.0, -0.5 / plain.temperature, 0.0], abs=0.2)
+
+
+def test_frames_count_for_what_they_are_worth():
+    """Logits that know nothing, frames that know fake from the rest: the calibration must hear the frames."""
+    rng = np.random.default_rng(8)
+    clips = []
+    for k in range(900):
+        found = made_up(rng, LABELS[k % 3], sureness=1.0)
+        told = rng.normal(0.7 if found.clip.label == FAKE else 0.3, 0.1, 50).clip(0, 1).astype(np.float32)
+        evidence = replace(found.evidence, frame_scores=told, window_logits=np.zeros((1, 3), np.float32))
+        clips.append(replace(found, evidence=evidence))
+    slopes = fit_calibration(clips).slopes
+    assert slopes[0] == 0.0
+    assert slopes[1] > 4.0
 
 
 def test_classes_weigh_the_same_however_many_clips_they_have():
@@ -97,7 +112,7 @@ def test_one_class_or_none_calibrates_nothing():
     rng = np.random.default_rng(3)
     assert fit_calibration([made_up(rng, REAL, sureness=5.0) for _ in range(9)]) == Calibration()
     without_real = fit_calibration([made_up(rng, (FAKE, HYBRID)[k % 2], sureness=5.0) for k in range(99)])
-    assert without_real.biases == (0.0, 0.0, 0.0)
+    assert (without_real.biases, without_real.slopes) == ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
 
 
 def test_the_thresholds_are_the_best_of_those_tried(split, tiny_bundle, tmp_path):
