@@ -137,10 +137,10 @@ def run(name: str, asked: Mapping[str, Any], out: Path, corpus: Path) -> None:
     from model.training.quiet import load_tensorflow
 
     load_tensorflow()
-    from model.bundle import BUNDLE_FOLDER, Bundle, write_bundle
+    from model.bundle import BUNDLE_FOLDER
     from model.training.examples import read_set
-    from model.training.export import export
     from model.training.fit import fit
+    from model.training.run import exported
     from model.training.settings import read_run, settings_from, start_run
 
     folder = out / name
@@ -151,9 +151,7 @@ def run(name: str, asked: Mapping[str, Any], out: Path, corpus: Path) -> None:
     began = time.process_time()
     model = fit(folder, resumed, read_set(Path(resumed.data), seed=resumed.seed))
     seconds = time.process_time() - began
-    bundle = Bundle(folder / BUNDLE_FOLDER, name, resumed.window_samples, resumed.step_samples, resumed.features)
-    export(model, bundle.path, features=resumed.features)
-    write_bundle(bundle)
+    bundle = exported(model, folder / BUNDLE_FOLDER, resumed, name=name)
     figures = judge(bundle.path, out / "pools" / MAIN / "manifest.jsonl", corpus)
     facts = {"parameters": model.count_params(), "cpu_seconds": round(seconds)}
     with replacing(folder / "figures.json") as beside:

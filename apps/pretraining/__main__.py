@@ -134,20 +134,15 @@ def train(run: Path, pool: Path, training: Path) -> Any:
 
     load_tensorflow()
     from model.training.examples import read_set
-    from model.training.export import export
     from model.training.fit import fit
+    from model.training.run import exported
     from model.training.settings import TrainSettings, read_config, read_run, start_run
 
     if not (run / "settings.json").exists():
         start_run(run, TrainSettings(data=str(pool), **read_config(training)))
     settings = read_run(run)
     model = fit(run, settings, read_set(pool, seed=settings.seed))
-    folder = run / BUNDLE_FOLDER
-    difference = export(model, folder, features=settings.features)
-    facts = {"settings": settings.to_json(), "onnx_difference": difference}
-    write_bundle(
-        Bundle(folder, "pretrained", settings.window_samples, settings.step_samples, settings.features, training=facts)
-    )
+    exported(model, run / BUNDLE_FOLDER, settings, name="pretrained")
     return settings
 
 

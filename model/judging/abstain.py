@@ -15,6 +15,12 @@ from typing import Any, NamedTuple
 from audio.errors import ModelError
 from model.judging.quality import Quality
 
+MIN_CLIP_SAMPLES = 6_400
+"""0.4 s: below, there is hardly a word to hear, and no network has been trained on anything as short."""
+
+MIN_SPEECH_SAMPLES = 3_200
+"""0.2 s, about one syllable: a recording with less speech is not judged, a window with less has no vote."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -28,10 +34,8 @@ class Limits:
         For a limit that is no number, or a length or share that is none.
     """
 
-    least_samples: int | None = 6_400
-    """0.4 s: below, there is hardly a word to hear, and no network has been trained on anything as short."""
-    least_speech_samples: int | None = 3_200
-    """0.2 s, about one syllable."""
+    least_samples: int | None = MIN_CLIP_SAMPLES
+    least_speech_samples: int | None = MIN_SPEECH_SAMPLES
     most_music_share: float | None = None
     """Share of the speech frames in blocks of music or tones."""
     most_clipped_share: float | None = None

@@ -26,7 +26,7 @@ from audio.reading import read
 from audio.segments import SAMPLE_RATE, Segment, from_frames, n_frames
 from model.bundle import DEFAULT_POINT, Calibration, OperatingPoint, find_bundle, read_bundle
 from model.features import log_mel
-from model.judging.abstain import cautions, reasons
+from model.judging.abstain import MIN_CLIP_SAMPLES, MIN_SPEECH_SAMPLES, cautions, reasons
 from model.judging.localise import readings, with_confidence
 from model.judging.quality import Quality, measure
 from model.judging.runtime import open_network
@@ -36,12 +36,6 @@ from model.judging.windows import Window, overlap_add, sliding_windows
 
 SCHEMA_VERSION = 2
 """Version of the row that `Detection.to_row` gives. Version 1 had neither warnings nor operating_point."""
-
-MIN_CLIP_SAMPLES = 6_400
-"""0.4 s: below, there is hardly a word to hear, and the network has not been trained on anything as short."""
-
-MIN_SPEECH_SAMPLES = 3_200
-"""0.2 s, about one syllable: a recording with less speech is not judged, a window with less has no vote."""
 
 Samples = npt.NDArray[np.float32]
 
@@ -210,7 +204,7 @@ class Detector:
         quality = measure(samples, speech)
         if broken := reasons(quality, self._bundle.limits):
             return self._abstain(samples, broken)
-        found = self.evidence(samples)
+        found = self._evidence(samples, speech)
         return self._abstain(samples, ("no_speech",)) if found is None else self._judge(samples, found, quality)
 
     def evidence(self, samples: Samples) -> Evidence | None:
@@ -230,10 +224,13 @@ class Detector:
         ModelError
             The network does not do what its bundle says.
         """
+        return self._evidence(samples, speech_frames(samples, hop_samples=self._bundle.frame_hop_samples))
+
+    def _evidence(self, samples: Samples, speech: npt.NDArray[np.bool_]) -> Evidence | None:
+        """The same, for a recording whose frames with speech are known."""
         if len(samples) < MIN_CLIP_SAMPLES:
             return None
         hop = self._bundle.frame_hop_samples
-        speech = speech_frames(samples, hop_samples=hop)
         windows = self._windows(len(samples))
         votes = _votes(windows, samples, speech=speech, hop_samples=hop)
         if not any(votes):

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from audio.atomic import replacing
 from model.bundle import BUNDLE_FOLDER, Bundle, write_bundle
 from model.training.calibrate import calibrate, gather
@@ -57,20 +59,26 @@ def train(run: Path, settings: TrainSettings, splices: Splices | None = None) ->
     model = fit(run, settings, training_set, splices)
     draw_curves(run / "log.csv", run / "curves.png")
     folder = run / BUNDLE_FOLDER
+    bundle = exported(model, folder, settings, name=run.name)
+    dev = gather(folder, training_set.manifest_path, training_set.split("dev").clips, group="dev")
+    found = calibrate(dev, has_spans=training_set.has_spans)
+    write_bundle(replace(bundle, calibration=found.calibration, operating_points=found.operating_points))
+    return _test(run, training_set, settings)
+
+
+def exported(model: keras.Model, folder: Path, settings: TrainSettings, *, name: str) -> Bundle:
+    """Write the bundle of a trained network into `folder`, not calibrated yet, and return it."""
     difference = export(model, folder, features=settings.features)
     bundle = Bundle(
         path=folder,
-        name=run.name,
+        name=name,
         window_samples=settings.window_samples,
         step_samples=settings.step_samples,
         features=settings.features,
         training={"settings": settings.to_json(), "onnx_difference": difference},
     )
     write_bundle(bundle)
-    dev = gather(folder, training_set.manifest_path, training_set.split("dev").clips, group="dev")
-    found = calibrate(dev, has_spans=training_set.has_spans)
-    write_bundle(replace(bundle, calibration=found.calibration, operating_points=found.operating_points))
-    return _test(run, training_set, settings)
+    return bundle
 
 
 def _test(run: Path, training_set: TrainingSet, settings: TrainSettings) -> dict[str, Table]:

@@ -119,6 +119,20 @@ def test_the_temperature_of_the_bundle_softens_probabilities(detector, tmp_path)
     assert sharp["real"] > soft["real"] > 1 / 3
 
 
+def test_frames_add_to_the_clip_by_the_slopes_of_the_calibration(tmp_path):
+    """Catches slopes that are fitted and then not used, or used on another mean than they were fitted on."""
+    folder = write_tiny_bundle(tmp_path)
+    samples = clip(0, 1.5, fake_s=[(0, 1.5)])
+    mean = Detector(folder).evidence(samples).mean_frame_score
+    said = []
+    for given in ({}, {"slopes": (20.0, 0.0, 0.0)}, {"biases": (20.0 * mean, 0.0, 0.0)}):
+        calibration = Calibration(**given)
+        write_bundle(replace(read_bundle(folder), calibration=calibration))
+        said.append(Detector(folder).detect(samples).probabilities)
+    assert said[1]["real"] > said[0]["real"] + 0.1
+    assert said[1] == pytest.approx(said[2], abs=1e-9)
+
+
 def test_an_operating_point_decides_how_much_an_accusation_needs(tmp_path):
     folder = write_tiny_bundle(tmp_path)
     (first,) = read_bundle(folder).operating_points
