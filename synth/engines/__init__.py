@@ -71,6 +71,8 @@ _MODULES = {
     "griffin-lim": "synth.engines.griffin_lim",
     "griffin-lim-linear": "synth.engines.griffin_lim_linear",
     "mel-phase": "synth.engines.mel_phase",
+    "fargan": "synth.engines.fargan",
+    "fargan-coded": "synth.engines.fargan_coded",
     "lpc": "synth.engines.lpc",
     "cepstral": "synth.engines.cepstral",
     "channel-vocoder": "synth.engines.channel_vocoder",
