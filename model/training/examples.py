@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import soxr
+from scipy.signal import lfilter
 
 from audio import manifest
 from audio.cleaning import speech_frames
@@ -130,6 +131,7 @@ class Augmentation:
     person spoke (Ko et al., Interspeech 2015); up to 10 % real speech stays real and fake stays fake.
     Segment mixing: a stretch of another clip, of any class, replaces a stretch of the window, and the truth with it.
     Swapping: where the set has a genuine clip and its fake twin, stretches change places between the two.
+    Noise: a steady, coloured noise is added to the whole window, the same one to both twins; the truth stays.
     SpecAugment (Park et al., Interspeech 2019): stretches of bands and of time are set to the mean.
     """
 
@@ -147,6 +149,13 @@ class Augmentation:
     swap_s: tuple[float, float] = (0.1, 3.0)
     """Shortest and longest stretch that is swapped, log-uniform, at most the window."""
     max_swaps: int = 4
+    noise_share: float = 0.0
+    """Share of windows, or of pairs of them, that get a noise floor: recordings from a studio have none, and most
+    synthesisers learned from such, so that silence itself would sound fake."""
+    noise_snr_db: tuple[float, float] = (10.0, 50.0)
+    """Quietest and loudest speech over that noise, uniform."""
+    noise_poles: tuple[float, float] = (-0.3, 0.98)
+    """Range of the pole that colours it: from a little bright to nearly brown."""
     n_masks: int = 2
     """Masks of each kind."""
     max_bands: int = 12
@@ -191,6 +200,7 @@ def example(
         cut = _varied(recording, window.n_samples, augmentation, rng)
         if recording.knows_spans:
             cut = _mixed(partners, cut, augmentation, rng)
+        cut = cut[0] + _noise(cut[0], augmentation, rng), cut[1]
         spectrogram = log_mel(cut[0], window.features)
         _mask(spectrogram, augmentation, window.features, rng)
     is_fake: npt.NDArray[np.bool_] = np.logical_or.reduce(cut[1].reshape(-1, FRAME_HOP_SAMPLES), axis=1)
@@ -228,9 +238,10 @@ def twin_examples(
     rng = np.random.default_rng((*seed, SWAP))
     weight = _swap_weight(window.n_samples, augmentation, rng)
     swapped = (_blended(real_cut, fake_cut, weight), _blended(fake_cut, real_cut, weight))
+    noise = _noise(real_cut[0], augmentation, rng)
     made = []
     for samples, truth in swapped:
-        spectrogram = log_mel(samples, window.features)
+        spectrogram = log_mel(samples + noise, window.features)
         _mask(spectrogram, augmentation, window.features, rng)
         is_fake: npt.NDArray[np.bool_] = np.logical_or.reduce(truth.reshape(-1, FRAME_HOP_SAMPLES), axis=1)
         made.append(
@@ -309,6 +320,16 @@ def _mixed(partners: Sequence[Recording], cut: Cut, augmentation: Augmentation, 
     weight = np.zeros(n_samples, dtype=np.float32)
     weight[onset : onset + length] = _trapezoid(length, int(rng.choice(augmentation.mix_fades_samples)))
     return _blended((samples, truth), (_as_loud(new_samples, like=samples), new_truth), weight)
+
+
+def _noise(samples: Float, augmentation: Augmentation, rng: np.random.Generator) -> Float | np.float32:
+    """Draw a noise for a window, float32 (n_samples,), or 0 for none."""
+    if not augmentation.noise_share or rng.random() >= augmentation.noise_share:
+        return np.float32(0.0)
+    pole = rng.uniform(*augmentation.noise_poles)
+    coloured = lfilter([1.0], [1.0, -pole], rng.standard_normal(len(samples), dtype=np.float32)).astype(np.float32)
+    gain = 10.0 ** (-rng.uniform(*augmentation.noise_snr_db) / 20.0)
+    return _as_loud(coloured, like=samples) * np.float32(gain)
 
 
 def _as_loud(samples: Float, *, like: Float) -> Float:

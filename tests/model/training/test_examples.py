@@ -23,6 +23,7 @@ from model.training.examples import (
     Window,
     _mask,
     _mixed,
+    _noise,
     boundaries,
     example,
     fixed_windows,
@@ -267,6 +268,19 @@ def test_boundaries_are_the_frames_around_a_change():
             assert set(np.flatnonzero(marked[clip, :, 0])) == near
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_is_as_loud_as_asked_and_only_where_asked(seed):
+    """Catches a noise that drowns the speech, noise in silence, and draws that change runs without noise."""
+    rng = np.random.default_rng(seed)
+    speech = voice(rng, 1.0)
+    found = _noise(speech, Augmentation(noise_share=1.0, noise_snr_db=(20.0, 20.0)), rng)
+    assert found.dtype == np.float32
+    assert 10 * np.log10(np.mean(speech**2) / np.mean(found**2)) == pytest.approx(20.0, abs=0.1)
+    state = rng.bit_generator.state
+    assert not np.any(_noise(speech, Augmentation(), rng))
+    assert rng.bit_generator.state == state
+
+
 def test_masks_cover_the_same_bands_of_both_analysis_windows():
     features = FeatureConfig(n_mels=32, second_n_fft=512)
     spectrogram = np.ones((100, 64), dtype=np.float32)
@@ -325,6 +339,18 @@ def test_twins_that_swap_are_fake_where_the_other_is_not(paired_set):
         clear = np.abs(one.frames - other.frames)[:, 0] == 1
         assert (upper[clear] == (one.frames[clear, 0] == 1)).mean() > 0.9, "labels follow the samples"
     assert swapped >= 15
+
+
+def test_twins_get_the_same_noise(paired_set):
+    """Catches noise of its own in each twin: drowned in the same noise they look the same, in others they do not."""
+    noise = {"noise_share": 1.0, "noise_snr_db": (-60.0, -60.0)}
+    drowned = Augmentation(max_speed_change=0.0, swap_share=0.0, n_masks=0, **noise)
+    pair, window = [paired_set[i] for i in batches(paired_set).twins[0]], Window(RATE, FEATURES)
+    one, other = twin_examples(*pair, window=window, seed=(1,), augmentation=drowned)
+    (elsewhere, _) = twin_examples(*pair, window=window, seed=(2,), augmentation=drowned)
+    assert np.abs(one.features - other.features).max() < 0.1
+    assert np.abs(one.features - elsewhere.features).max() > 1.0
+    assert (one.frames.max(), other.frames.min()) == (0, 1)
 
 
 def test_twins_that_do_not_swap_are_the_real_and_the_fake_one_equally_loud(paired_set):
