@@ -39,7 +39,7 @@ RANGES = ("clip_s", "span_s")
 
 SETTINGS = (
     *("engines", "held_out", "dev_speakers", "test_speakers", "channel", "channel_share"),
-    *("clip_s", "span_s", "max_spans", "pair_share", "by_origin", "turns"),
+    *("clip_s", "span_s", "max_spans", "pair_share", "speech_power", "turns"),
 )
 """Entries that are fields of a `Recipe` under the same name."""
 
@@ -48,9 +48,9 @@ NUMBERS = ("clips", "seed", "max_spans")
 TYPES: Mapping[str, type] = {
     **dict.fromkeys(NUMBERS, int),
     "channel": bool,
-    "by_origin": bool,
     "channel_share": float,
     "pair_share": float,
+    "speech_power": float,
     "turns": dict,
     **dict.fromkeys(FOLDERS, str),
 }

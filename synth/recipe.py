@@ -85,9 +85,9 @@ class Recipe:
     pair_share: float = 0.0
     """Share of the training clips that come in pairs: a genuine one without a span, and what a generator made of it,
     with the same words, cut and channel. Training can splice those two in endless ways (`model.training.examples`)."""
-    by_origin: bool = False
-    """Whether all origins of genuine recordings (the trait `origin`) come equally often, and not all speakers: else a
-    corpus of many speakers drowns the few studio voices that most synthesisers learned from, and studio sounds fake."""
+    speech_power: float = 0.0
+    """How much more often a speaker comes whose recordings hold more speech: as their length to this power. 0: all
+    speakers come equally often, and a corpus of many drowns a few voices with hours; 1: all recordings do."""
     turns: tuple[tuple[str, int], ...] = ()
     """How often a generator comes while each other one comes once: those that teach most may come more often."""
 
@@ -112,7 +112,7 @@ class Recipe:
                 raise UsageError(f"{name}: expected {least:g} <= shortest <= longest, received {low:g} and {high:g}")
         if self.max_spans < 1:
             raise UsageError(f"spans in a clip: expected at least 1, received {self.max_spans}")
-        for name in ("channel_share", "pair_share"):
+        for name in ("channel_share", "pair_share", "speech_power"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise UsageError(f"{name}: expected 0 to 1, received {getattr(self, name)!r}")
         if wrong := [f"{name} = {n!r}" for name, n in self.turns if type(n) is not int or n < 1]:

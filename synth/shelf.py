@@ -142,7 +142,6 @@ class Shelf:
         self.recipe = recipe
         self.voices = divide_voices(recipe, voices)
         self.excerpts = {split: _by_speaker(clips) for split, clips in self.voices.items()}
-        self.origins = {clip.speaker: clip.traits.get("origin", "") for clip in voices}
         self.recorded = _Recorded(recipe, self.voices, fakes)
         self.generators = _divide_generators(recipe, self.recorded)
         self._pools: dict[tuple[str, ...], Pool] = {}
@@ -153,16 +152,15 @@ class Shelf:
         return tuple(name for name in names if self._makes_twins(split, name)) if twins else names
 
     def draw_speaker(self, rng: np.random.Generator, split: str, generator: str) -> str:
-        """Draw a speaker, of those that the generator copies when it copies only some; or first an origin."""
+        """Draw a speaker, of those that the generator copies when it copies only some."""
         copied = self.recorded.twins[split].get(generator) or self.excerpts[split]
         lengths = {name: sum(take.n_samples for take in copied[name]) for name in sorted(copied)}
         long_enough = [name for name, n_samples in lengths.items() if n_samples >= self.recipe.clip_s[0] * SAMPLE_RATE]
         names = long_enough or list(lengths)
-        if self.recipe.by_origin:
-            origins = sorted({self.origins[name] for name in names})
-            origin = origins[int(rng.integers(len(origins)))]
-            names = [name for name in names if self.origins[name] == origin]
-        return str(rng.choice(names))
+        if not self.recipe.speech_power:
+            return str(rng.choice(names))
+        powers = np.array([float(lengths[name]) ** self.recipe.speech_power for name in names])
+        return str(rng.choice(names, p=powers / powers.sum()))
 
     def longest(self, split: str, who: tuple[str, str]) -> int:
         """Return up to which length, in samples, one recording is enough for a clip, whichever its class."""

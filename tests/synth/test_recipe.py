@@ -355,16 +355,14 @@ def test_turns_of_an_unknown_generator_are_told() -> None:
         plan_set(replace(RECIPE, turns=(("hifi-gan", 2),)), VOICES)
 
 
-def test_origins_come_equally_often_where_the_recipe_says_so() -> None:
-    """Nine speakers of one corpus and one of another: half of the clips each, not a tenth."""
-    many = [replace(clip, speaker=f"{clip.speaker} {k % 9}") for k, clip in enumerate(VOICES[:60])]
-    voices = [replace(clip, split=TRAIN, traits={"origin": "many"}) for clip in many]
-    voices += [replace(clip, path=f"x/{clip.path}", split=TRAIN, traits={"origin": "studio"}) for clip in VOICES[60:]]
+@pytest.mark.parametrize(("power", "expected"), [(0.0, 0.1), (0.5, 0.25), (1.0, 0.5)])
+def test_speakers_with_more_speech_come_more_often_where_the_recipe_says_so(power: float, expected: float) -> None:
+    """Nine speakers with one part of the speech each, and one with nine: a tenth, a quarter or half of the clips."""
+    sixty = [replace(clip, n_samples=96_000, split=TRAIN) for clip in VOICES[:54]]
+    voices = [replace(clip, path=f"few/{k}.wav", speaker=f"few {k % 9}") for k, clip in enumerate(sixty)]
+    voices += [replace(clip, path=f"many/{k}.wav", speaker="many") for k, clip in enumerate(sixty)]
     for split, speaker in ((DEV, "eve"), (TEST, "fay")):
         voices += [replace(c, path=f"{split}/{c.path}", split=split, speaker=speaker) for c in VOICES[:5]]
-    recipe = replace(RECIPE, dev_speakers=(), test_speakers=(), by_origin=True)
+    recipe = replace(RECIPE, dev_speakers=(), test_speakers=(), speech_power=power)
     train = [plan for plan in plan_set(recipe, voices) if plan.split == TRAIN]
-    share = sum(plan.speaker == "dan" for plan in train) / len(train)
-    assert share == pytest.approx(0.5, abs=0.1)
-    alike = [plan for plan in plan_set(replace(recipe, by_origin=False), voices) if plan.split == TRAIN]
-    assert sum(plan.speaker == "dan" for plan in alike) / len(alike) < 0.2
+    assert sum(plan.speaker == "many" for plan in train) / len(train) == pytest.approx(expected, abs=0.08)
