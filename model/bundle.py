@@ -41,8 +41,8 @@ BUNDLE_FOLDER = "bundle"
 SHIPPED = Path(__file__).parent / "pretrained"
 """The bundle that comes with the toolkit."""
 
-DEFAULT_POINT = "default"
-"""Name of the operating point of a bundle that has only one."""
+BALANCED = "balanced"
+"""Name of the operating point at which all classes are alike: nobody asked for few false alarms."""
 
 
 @dataclass(frozen=True)
@@ -109,20 +109,24 @@ class OperatingPoint:
     Raises
     ------
     ModelError
-        For a name that is empty, or a bias that is not finite.
+        For a name that is empty, a bias that is not finite, or a temperature that is not positive.
     """
 
-    name: str = DEFAULT_POINT
+    name: str = BALANCED
     real_bias: float = 0.0
     """Added to the calibrated logit of real: so many nats more evidence does it take to call a clip anything else."""
     thresholds: Thresholds = Thresholds()
     measured: Mapping[str, Any] = field(default_factory=dict)
     """What it was chosen on and what it gave there; free facts for people."""
+    temperature: float = 1.0
+    """What the logarithms of the shifted probabilities are divided by: the verdict stays, and its probability is as
+    often right as it says."""
 
     def __post_init__(self) -> None:
         """Validate."""
-        if not self.name or not math.isfinite(self.real_bias):
-            raise ModelError(f"operating point: expected a name and a finite real_bias. Received: {self}")
+        if not self.name or not math.isfinite(self.real_bias) or not 0.0 < self.temperature < math.inf:
+            expected = "a name, a finite real_bias and a positive temperature"
+            raise ModelError(f"operating point: expected {expected}. Received: {self}")
 
     def to_json(self) -> dict[str, Any]:
         """The point as a JSON object."""

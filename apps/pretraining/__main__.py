@@ -40,7 +40,7 @@ ATTRIBUTION = "ATTRIBUTION.txt"
 LICENCE = "CC BY-SA 4.0"
 """Of the weights: what the share-alike recordings among the training data ask for."""
 
-DEFAULT_POINT = "5%"
+SHIPPED_POINT = "5%"
 """Operating point that the shipped bundle uses unless told otherwise."""
 
 _log = logging.getLogger("apps.pretraining")
@@ -161,7 +161,7 @@ def calibrated(folder: Path, work: Path, facts: dict[str, Any]) -> Bundle:
     bundle = replace(
         bundle,
         calibration=found.calibration,
-        operating_points=tuple(sorted(found.operating_points, key=lambda point: point.name != DEFAULT_POINT)),
+        operating_points=tuple(sorted(found.operating_points, key=lambda point: point.name != SHIPPED_POINT)),
         training={**bundle.training, **facts},
         licence=LICENCE,
     )

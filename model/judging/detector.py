@@ -24,7 +24,7 @@ from audio.errors import ModelError
 from audio.labels import LABELS
 from audio.reading import read
 from audio.segments import SAMPLE_RATE, Segment, from_frames, n_frames
-from model.bundle import DEFAULT_POINT, Calibration, OperatingPoint, find_bundle, read_bundle
+from model.bundle import BALANCED, Calibration, OperatingPoint, find_bundle, read_bundle
 from model.features import log_mel
 from model.judging.abstain import MIN_CLIP_SAMPLES, MIN_SPEECH_SAMPLES, cautions, reasons
 from model.judging.localise import readings, with_confidence
@@ -73,7 +73,7 @@ class Detection:
     """Name of the bundle that judged."""
     channel: int | None = None
     """None: the downmix of all channels."""
-    operating_point: str = DEFAULT_POINT
+    operating_point: str = BALANCED
     """What decided how much evidence an accusation needs."""
     warnings: tuple[str, ...] = ()
     """What a person should know before trusting the verdict, in codes of `audio.messages.WARNINGS`."""
@@ -137,6 +137,7 @@ def conclude(
         readings=readings(found.frame_scores, point.thresholds, hop_samples=hop_samples, n_samples=n_samples),
         speech=from_frames(found.speech, hop_samples, n_samples),
         biases=(real + point.real_bias, fake, hybrid),
+        temperature=point.temperature,
     )
 
 

@@ -83,12 +83,20 @@ def shifted(probabilities: Float, biases: Sequence[float]) -> Float:
     return powers / total_power if total_power > 0 else probabilities
 
 
+def tempered(probabilities: Float, temperature: float) -> Float:
+    """Divide the logarithms of probabilities (3,) and normalise again; float64 (3,), the largest where it was."""
+    # Relative to the largest, which stays 1 and so the largest, whatever underflows.
+    powers = (probabilities / probabilities.max()) ** (1.0 / temperature)
+    return np.asarray(powers / powers.sum())
+
+
 def judge(
     window_probabilities: Float,
     *,
     readings: Iterable[Sequence[Segment]],
     speech: Sequence[Segment],
     biases: Sequence[float] = (0.0,) * len(LABELS),
+    temperature: float = 1.0,
 ) -> Verdict:
     """Reach the verdict on a recording.
 
@@ -103,6 +111,8 @@ def judge(
         where the recording has speech, at least one span.
     biases
         what is added to the log-probabilities of the clip, in the order of `LABELS`.
+    temperature
+        what the log-probabilities are divided by when all is decided: above 1 they say less.
 
     Returns
     -------
@@ -113,7 +123,7 @@ def judge(
     shown, in_speech = _read(readings if says_hybrid else islice(readings, 1), speech)
     probabilities = _give_up_hybrid(combined, shown)
     label = LABELS[int(np.argmax(probabilities))]
-    return Verdict(label, probabilities, _spans(label, shown, in_speech, speech))
+    return Verdict(label, tempered(probabilities, temperature), _spans(label, shown, in_speech, speech))
 
 
 def _read(readings: Iterable[Sequence[Segment]], speech: Sequence[Segment]) -> tuple[str, tuple[Segment, ...]]:

@@ -7,7 +7,9 @@ Three questions, in this order:
 2. Which thresholds turn frame scores into spans? Those whose verdicts and spans are best.
 3. How much more evidence does an accusation need, so that at most a given share of genuine clips is accused? An
    operating point for each rate; it also says which corpora of dev have most false alarms there, because a user's
-   recordings are such a corpus and not a mean of them.
+   recordings are such a corpus and not a mean of them. What it takes from the accusations makes verdicts of real
+   less certain, so that each point has a temperature of its own: the probability of its verdicts is how often they
+   are right.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from model import metrics
 from model.bundle import Calibration, OperatingPoint, Thresholds
 from model.features import FRAME_HOP_SAMPLES
 from model.judging.detector import Detector, Evidence, conclude
-from model.judging.verdict import Verdict, softmax
+from model.judging.verdict import Verdict, softmax, tempered
 from model.metrics.bootstrap import share_interval
 
 ENTER = tuple(round(0.05 * step, 2) for step in range(4, 19))
@@ -43,6 +45,9 @@ MOST_SEARCHED = 600
 
 TEMPERATURES = (0.2, 5.0)
 """Bounds of the temperature, as a factor: beyond, a network is broken and not over- or underconfident."""
+
+POINT_TEMPERATURES = (0.2, 20.0)
+"""Bounds of an operating point's temperature; at 20, all classes are next to equally likely."""
 
 LARGEST_SHIFT = 6.0
 """Bound of the class biases and slopes, in nats."""
@@ -121,8 +126,8 @@ def calibrate(judged: Sequence[Judged], *, has_spans: bool = True) -> Calibrated
         return Calibrated()
     calibration = fit_calibration(judged)
     thresholds = best_thresholds(judged, calibration) if has_spans else Thresholds()
-    first = OperatingPoint(thresholds=thresholds)
-    return Calibrated(calibration, (first, *points_for(RATES, judged, calibration, thresholds)))
+    points = (OperatingPoint(thresholds=thresholds), *points_for(RATES, judged, calibration, thresholds))
+    return Calibrated(calibration, tuple(_tempered(point, judged, calibration) for point in points))
 
 
 def fit_calibration(judged: Sequence[Judged]) -> Calibration:
@@ -173,6 +178,29 @@ def _clip_probabilities(logits: npt.NDArray[np.float64], starts: npt.NDArray[np.
     real, fake, hybrid = (label_index(label) for label in LABELS)
     combined[:, hybrid] = np.maximum(0.0, 1.0 - combined[:, real] - combined[:, fake])
     return combined / combined.sum(axis=1, keepdims=True)
+
+
+def _tempered(point: OperatingPoint, judged: Sequence[Judged], calibration: Calibration) -> OperatingPoint:
+    """Give a point the temperature with which the probability of its verdicts is best as that of being right.
+
+    The negative log-likelihood of "this verdict is right", each true class weighing the same (temperature scaling: Guo
+    et al., ICML 2017, of the top label alone).
+    """
+    from scipy.optimize import minimize_scalar
+
+    verdicts = [_verdict(found, calibration, point) for found in judged]
+    truth = np.array([label_index(found.clip.label) for found in judged])
+    right = np.array([verdict.label == found.clip.label for verdict, found in zip(verdicts, judged, strict=True)])
+    weights = 1.0 / np.bincount(truth, minlength=len(LABELS))[truth]
+    probabilities = np.array([verdict.probabilities for verdict in verdicts])
+
+    def loss(log_temperature: float) -> float:
+        confidence = np.array([tempered(each, math.exp(log_temperature)).max() for each in probabilities])
+        likelihood = np.where(right, confidence, 1.0 - confidence)
+        return float(-(weights * np.log(np.maximum(likelihood, 1e-6))).sum())
+
+    best = minimize_scalar(loss, bounds=np.log(POINT_TEMPERATURES), method="bounded")
+    return replace(point, temperature=round(math.exp(best.x), 4))
 
 
 def best_thresholds(judged: Sequence[Judged], calibration: Calibration) -> Thresholds:

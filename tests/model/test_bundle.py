@@ -58,7 +58,7 @@ def test_a_frozen_bundle_of_schema_1_still_reads():
     frozen = read_bundle(GOLDEN)
     point = frozen.operating_point()
     assert (frozen.name, frozen.window_samples, point.thresholds.enter) == ("golden", 64_000, 0.6)
-    assert (point.name, point.real_bias, frozen.calibration.biases) == ("default", 0.0, (0.0, 0.0, 0.0))
+    assert (point.name, point.real_bias, frozen.calibration.biases) == ("balanced", 0.0, (0.0, 0.0, 0.0))
     assert frozen.features == FeatureConfig()
 
 
@@ -96,6 +96,7 @@ def test_changed_or_missing_files_are_named(bundle, name):
         ({"operating_points": [{"name": "a", "thresholds": {"enter": 0.2, "exit": 0.5}}]}, "exit <= enter"),
         ({"operating_points": [{"name": "a", "thresholds": {"enter": 0.2, "colour": 1}}]}, "not a complete bundle"),
         ({"operating_points": [{"name": "", "thresholds": {}}]}, "a name"),
+        ({"operating_points": [{"name": "a", "thresholds": {}, "temperature": 0}]}, "a positive temperature"),
         ({"operating_points": [{"name": "a", "thresholds": {}}] * 2}, "different names"),
         ({"features": {"n_mels": 3}}, "fields"),
         ({"hashes": []}, "hash"),

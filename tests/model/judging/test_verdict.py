@@ -8,7 +8,7 @@ import pytest
 from audio.errors import ModelError
 from audio.labels import LABELS, label_of
 from audio.segments import Segment, from_frames, overlap, total
-from model.judging.verdict import clip_probabilities, judge, shifted, softmax
+from model.judging.verdict import clip_probabilities, judge, shifted, softmax, tempered
 
 HOP = 320
 N_FRAMES = 60
@@ -45,6 +45,22 @@ def test_biases_shift_log_probabilities_and_nothing_else():
     np.testing.assert_allclose(moved, np.array([0.4, 0.3, 0.1]) / 0.8)
     np.testing.assert_allclose(shifted(probabilities, (700.0, 700.0, 700.0)), probabilities)
     np.testing.assert_array_equal(shifted(np.array([0.0, 1.0, 0.0]), (800.0, 0.0, 0.0)), [0.0, 1.0, 0.0])
+
+
+def test_a_temperature_changes_how_sure_a_verdict_is_and_not_what_it_says():
+    """Catches powers that underflow all at once, and a class that comes back from 0."""
+    rng = np.random.default_rng(7)
+    for _ in range(200):
+        given = rng.dirichlet([0.3] * 3) * rng.integers(0, 2, 3) + [1e-9, 0, 0]
+        given /= given.sum()
+        for temperature in (0.05, 1.0, 3.0, 20.0):
+            found = tempered(given, temperature)
+            assert found.sum() == pytest.approx(1.0)
+            assert found.argmax() == given.argmax()
+            assert not found[given == 0].any()
+        assert tempered(given, 1.0) == pytest.approx(given)
+        assert tempered(given, 3.0).max() <= given.max() + 1e-12
+        np.testing.assert_allclose(tempered(tempered(given, 2.0), 0.5), given, atol=1e-12)
 
 
 def test_more_evidence_asked_for_never_accuses_more():

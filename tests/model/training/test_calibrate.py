@@ -23,6 +23,7 @@ from model.training.calibrate import (
     TEMPERATURES,
     Judged,
     _clip_probabilities,
+    _verdict,
     best_thresholds,
     calibrate,
     fit_calibration,
@@ -201,3 +202,18 @@ def test_thresholds_are_searched_on_clips_spread_over_all(monkeypatch):
     monkeypatch.setattr("model.training.calibrate._quality", lambda found, *_: seen.append(found) or 0.0)
     best_thresholds(clips, Calibration())
     assert seen[0] == clips[::8]
+
+
+@pytest.mark.parametrize("sureness", [1.0, 30.0])
+def test_a_verdict_is_as_often_right_as_its_probability_says(sureness):
+    """Catches a temperature fitted to something else: made-up networks know too little or say too much."""
+    rng = np.random.default_rng(6)
+    clips = [made_up(rng, LABELS[k % 3], sureness=sureness) for k in range(900)]
+    found = calibrate(clips, has_spans=False)
+    for point in found.operating_points:
+        verdicts = [_verdict(each, found.calibration, point) for each in clips]
+        right = np.mean([verdict.label == each.clip.label for verdict, each in zip(verdicts, clips, strict=True)])
+        sure = np.mean([verdict.probabilities.max() for verdict in verdicts])
+        assert sure == pytest.approx(right, abs=0.05), point.name
+        cold = [_verdict(each, found.calibration, replace(point, temperature=1.0)) for each in clips]
+        assert [verdict.label for verdict in cold] == [verdict.label for verdict in verdicts]
