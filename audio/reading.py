@@ -9,6 +9,7 @@ this one file, and only as one of the containers named here.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -32,10 +33,12 @@ from audio.segments import SAMPLE_RATE
 __all__ = [
     "DEFAULT_LIMITS",
     "SAMPLE_RATE",
+    "FileFacts",
     "Limits",
     "blocks",
     "ffmpeg_version",
     "find_ffmpeg",
+    "inspect",
     "read",
     "read_span",
     "write_wav",
@@ -101,25 +104,68 @@ DEFAULT_LIMITS = Limits()
 """Half an hour and 2 GiB: what one file given by a user may turn into."""
 
 
-def read(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Samples:
+def read(
+    path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS, channel: int | None = None
+) -> Samples:
     """Read a whole recording.
+
+    Parameters
+    ----------
+    path
+        The file.
+    limits
+        How much it may turn into.
+    channel
+        Which channel, from 0; None: the mean of all.
 
     Returns
     -------
-    float32 array (n_samples,) at 16 kHz: the mean of the channels, resampled by soxr HQ. Float files beyond
+    float32 array (n_samples,) at 16 kHz: the channel, or the mean of all, resampled by soxr HQ. Float files beyond
     full scale keep their values. A recording without a sample gives an empty array.
 
     Raises
     ------
     AudioError
-        When the file is missing, no recording, truncated or damaged; beyond `limits`; or holds samples that
-        are not finite or beyond 1e6. A stream that tells its length nowhere (AMR, WMA, AAC) and was cut
+        When the file is missing, no recording, truncated or damaged; beyond `limits`; has no such channel; or holds
+        samples that are not finite or beyond 1e6. A stream that tells its length nowhere (AMR, WMA, AAC) and was cut
         short cannot be told from a shorter recording and is read as one.
     EngineError
         When the format needs ffmpeg and there is none.
     """
-    with closing(_pieces(Path(path), limits)) as pieces:
+    with closing(_pieces(Path(path), limits, channel)) as pieces:
         return np.concatenate([_SILENCE, *pieces])
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What a file says of itself, before anything of it is decoded."""
+
+    container: str
+    """As its reader calls it: "WAV", "FLAC", "OGG", "mov,mp4,m4a,3gp,3g2,mj2" ..."""
+    codec: str
+    """As its reader calls it: "PCM_16", "VORBIS", "MPEG_LAYER_III", "aac", "amr_nb" ..."""
+    sample_rate: int
+    """Samples per second in the file, in Hz."""
+    channels: int
+    decoder: str
+    """Who decodes it: libsndfile or ffmpeg, with its version."""
+
+
+def inspect(path: str | os.PathLike[str]) -> FileFacts:
+    """Return what a file says of itself.
+
+    Raises
+    ------
+    AudioError, EngineError
+        As `read`, as far as that shows before decoding.
+    """
+    path = Path(path)
+    file = _open_soundfile(path)
+    if file is None:
+        return _inspected_by_ffmpeg(path)
+    with file:
+        decoder = f"libsndfile {soundfile.__libsndfile_version__}"
+        return FileFacts(file.format, file.subtype, file.samplerate, file.channels, decoder)
 
 
 def blocks(path: str | os.PathLike[str], *, block_samples: int) -> Iterator[Samples]:
@@ -227,14 +273,16 @@ class Stream:
     frames: Iterator[Samples]
 
 
-def _pieces(path: Path, limits: Limits) -> Generator[Samples]:
-    """Yield the recording as float32 arrays (n,) at 16 kHz, n as it comes."""
+def _pieces(path: Path, limits: Limits, channel: int | None = None) -> Generator[Samples]:
+    """Yield a channel of the recording, or the mean of all, as float32 arrays (n,) at 16 kHz, n as it comes."""
     with opened(path) as stream:
         low, high = RATES_HZ
         if not low <= stream.rate_hz <= high:
             raise AudioError(f"{path}: sample rate: expected {low} to {high} Hz, received {stream.rate_hz}")
+        if channel is not None and not 0 <= channel < stream.channels:
+            raise AudioError(f"{path}: channel: expected 0 to {stream.channels - 1}, received {channel}")
         frames = _checked(path, _capped(path, stream, limits))
-        mono = (piece.mean(axis=1, dtype=np.float32) for piece in frames)
+        mono = (piece.mean(axis=1, dtype=np.float32) if channel is None else piece[:, channel] for piece in frames)
         yield from _resampled(mono, stream.rate_hz)
 
 
@@ -474,10 +522,7 @@ def _ogg_streams(path: Path) -> int:
 @contextmanager
 def _ffmpeg(path: Path) -> Iterator[Stream]:
     """Decode through an ffmpeg process, to the simplest format that tells rate and channels: Sun AU."""
-    command = [find_ffmpeg(), "-nostdin", "-v", "error", "-protocol_whitelist", "file"]
-    if path.suffix.lower() in HEADERLESS:
-        command += ["-f", HEADERLESS[path.suffix.lower()]]
-    command += ["-format_whitelist", FFMPEG_CONTAINERS, "-i", f"file:{path.absolute()}", "-map", "0:a:0"]
+    command = [*_ffmpeg_input(path, "error"), "-map", "0:a:0"]
     command += ["-vn", "-sn", "-dn", "-f", "au", "-c:a", "pcm_f32be", "pipe:1"]
     with tempfile.TemporaryFile() as log, _process(command, log) as process:
         assert process.stdout is not None
@@ -489,6 +534,31 @@ def _ffmpeg(path: Path) -> Iterator[Stream]:
         _, start, _, _, rate_hz, channels = struct.unpack(">4s5I", header)
         process.stdout.read(start - 24)
         yield Stream(rate_hz, channels, _from_ffmpeg(path, process, log, channels=channels))
+
+
+def _ffmpeg_input(path: Path, verbosity: str) -> list[str]:
+    """The start of a command line that may open this one file, and only as one of the containers named above."""
+    command = [find_ffmpeg(), "-hide_banner", "-nostdin", "-v", verbosity, "-protocol_whitelist", "file"]
+    if path.suffix.lower() in HEADERLESS:
+        command += ["-f", HEADERLESS[path.suffix.lower()]]
+    return [*command, "-format_whitelist", FFMPEG_CONTAINERS, "-i", f"file:{path.absolute()}"]
+
+
+_FFMPEG_INPUT = re.compile(r"Input #0, (.+?), from ")
+_FFMPEG_AUDIO = re.compile(r"Stream #0:\d+.*?: Audio: (\w+).*?, (\d+) Hz")
+"""What ffmpeg writes about an input and its first sound track."""
+
+
+def _inspected_by_ffmpeg(path: Path) -> FileFacts:
+    command = _ffmpeg_input(path, "info")
+    said = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).stderr.decode(errors="replace")
+    container, audio = _FFMPEG_INPUT.search(said), _FFMPEG_AUDIO.search(said)
+    if container is None or audio is None:
+        known = [words for phrase, words in FFMPEG_PLAIN_WORDS.items() if phrase in said]
+        raise AudioError(f"{path}: cannot be read: {known[0] if known else 'it holds no audio track'}")
+    with opened(path) as stream:  # ffmpeg has a name for every layout, and only decoded sound has a number
+        channels = stream.channels
+    return FileFacts(container[1], audio[1], int(audio[2]), channels, f"ffmpeg {ffmpeg_version(command[0])}")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from conftest import chirp
 
 from audio import reading
 from audio.errors import AudioError, EngineError, UsageError
-from audio.reading import Limits, blocks, ffmpeg_version, find_ffmpeg, read, read_span, write_wav
+from audio.reading import Limits, blocks, ffmpeg_version, find_ffmpeg, inspect, opened, read, read_span, write_wav
 
 Encode = Callable[..., Path]
 
@@ -123,6 +123,48 @@ def test_downmix_is_the_mean(tmp_path: Path, encode: Encode, suffix: str, channe
         command = [find_ffmpeg(), "-v", "error", "-i", str(tmp_path / "many.wav"), "-c:a", codec, str(path)]
         subprocess.run(command, check=True)
     assert np.abs(read(path) - chirp(1.0) / channels).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.m4a"])
+def test_one_channel_of_several(name: str, encode: Encode) -> None:
+    """Catches the two sides of a call mixed up, or averaged: the right one is silent here."""
+    path = encode(name, "-af", "pan=stereo|c0=c0|c1=0*c0")
+    left, right, both = read(path, channel=0), read(path, channel=1), read(path)
+    assert np.abs(left).max() > 0.05
+    assert np.abs(right).max() < 1e-3
+    np.testing.assert_allclose(both, (left + right) / 2, atol=1e-6)
+    with pytest.raises(AudioError, match="channel: expected 0 to 1, received 2"):
+        read(path, channel=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "container", "codec", "decoder"),
+    [
+        ("a.wav", (), "WAV", "PCM_16", "libsndfile"),
+        ("a.flac", (), "FLAC", "PCM_16", "libsndfile"),
+        ("a.opus", (), "OGG", "OPUS", "libsndfile"),
+        ("a.m4a", (), "mov,mp4,m4a,3gp,3g2,mj2", "aac", "ffmpeg"),
+        ("a.g722", ("-ar", "16000"), "g722", "adpcm_g722", "ffmpeg"),
+        ("a.mka", ("-ac", "3"), "matroska,webm", "vorbis", "ffmpeg"),
+    ],
+)
+def test_what_a_file_says_of_itself(
+    encode: Encode, name: str, options: tuple[str, ...], container: str, codec: str, decoder: str
+) -> None:
+    """Catches a codec that is not the sound's, and a layout whose number of channels is not known."""
+    path = encode(name, *options)
+    facts = inspect(path)
+    assert (facts.container, facts.codec, facts.decoder.split()[0]) == (container, codec, decoder)
+    with opened(path) as stream:
+        assert (facts.sample_rate, facts.channels) == (stream.rate_hz, stream.channels)
+
+
+def test_inspecting_no_recording_is_one_line(encode: Encode, tmp_path: Path) -> None:
+    (tmp_path / "x.m4a").write_text("hello")
+    film = encode("a.mp4", "-f", "lavfi", "-i", "color=c=red:d=0.2:s=32x32", "-map", "1:v")
+    for path, message in ((tmp_path / "x.m4a", "is truncated or damaged"), (film, "holds no audio track")):
+        with pytest.raises(AudioError, match=message):
+            inspect(path)
 
 
 def test_sample_formats(tmp_path: Path) -> None:
