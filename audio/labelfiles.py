@@ -34,7 +34,7 @@ from audio.segments import SAMPLE_RATE, SEGMENT_LABELS, Segment
 SCHEMA_VERSION = 1
 """Version of the lines that format json writes."""
 
-CSV_COLUMNS = ("path", "label", "duration_s", "start_s", "end_s", "span_label", "confidence")
+CSV_COLUMNS = ("path", "channel", "label", "duration_s", "start_s", "end_s", "span_label", "confidence")
 """One line a span; a recording without one has a line without a span."""
 
 RTTM_HEADER = ";; type file channel onset_s duration_s orthography subtype name confidence lookahead"
@@ -58,6 +58,8 @@ class Labelled:
     """Length of the recording in samples at 16 kHz; 0: unknown."""
     label: str = ""
     """One of `audio.labels.LABELS`; "": unknown."""
+    channel: int | None = None
+    """Which channel of it, from 0; None: the mean of all. RTTM counts from 1 and has no mean."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,8 @@ def _compose_csv(labelled: Sequence[Labelled]) -> str:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for each in labelled:
-        about = [each.path, each.label, seconds(each.n_samples) if each.n_samples else ""]
+        channel = "" if each.channel is None else each.channel
+        about = [each.path, channel, each.label, seconds(each.n_samples) if each.n_samples else ""]
         for span in each.spans:
             sure = "" if span.confidence is None else repr(span.confidence)
             writer.writerow([*about, seconds(span.onset), seconds(span.offset), span.label, sure])
@@ -226,10 +229,11 @@ def _parse_csv(text: str) -> list[Labelled]:
     reader = csv.DictReader(io.StringIO(text))
     if missing := [name for name in ("path", "start_s", "end_s") if name not in (reader.fieldnames or ())]:
         raise ManifestError(f"expected the columns path, start_s and end_s, missing: {', '.join(missing)}")
-    found: dict[str, list[tuple[str, dict[str, str]]]] = {}
+    found: dict[tuple[str, str], list[tuple[str, dict[str, str]]]] = {}
     for cells in reader:
-        found.setdefault(cells["path"] or "", []).append((f"line {reader.line_num}", cells))
-    return [_of_cells(path, rows) for path, rows in found.items()]
+        one = cells["path"] or "", cells.get("channel") or ""
+        found.setdefault(one, []).append((f"line {reader.line_num}", cells))
+    return [_of_cells(path, rows) for (path, _), rows in found.items()]
 
 
 def _of_cells(path: str, rows: Sequence[tuple[str, Mapping[str, str]]]) -> Labelled:
@@ -242,7 +246,16 @@ def _of_cells(path: str, rows: Sequence[tuple[str, Mapping[str, str]]]) -> Label
             spans.append(_segment(*bounds, label, _confidence(cells.get("confidence"), where), where))
     where, first = rows[0]
     length = _samples(first["duration_s"], where) if first.get("duration_s") else 0
-    return Labelled(path, tuple(sorted(spans)), length, _known(first.get("label") or "", where))
+    label, channel = _known(first.get("label") or "", where), _channel(first.get("channel"), where)
+    return Labelled(path, tuple(sorted(spans)), length, label, channel)
+
+
+def _channel(text: object, where: str) -> int | None:
+    if text in (None, ""):
+        return None
+    if not str(text).isdigit():
+        raise ManifestError(f"{where}: expected a channel, 0 or more, received {text!r}")
+    return int(str(text))
 
 
 def _known(label: str, where: str) -> str:
@@ -256,6 +269,7 @@ def _compose_json(labelled: Sequence[Labelled]) -> str:
         {
             "schema_version": SCHEMA_VERSION,
             "path": each.path,
+            "channel": each.channel,
             "label": each.label or None,
             "duration_s": each.n_samples / SAMPLE_RATE if each.n_samples else None,
             "segments": [
@@ -297,7 +311,8 @@ def _of_row(where: str, row: Any) -> Labelled:
             for span in row["segments"]
         ]
         length = _samples(row.get("duration_s") or 0, where)
-        return Labelled(str(row["path"]), tuple(sorted(spans)), length, _known(row.get("label") or "", where))
+        label, channel = _known(row.get("label") or "", where), _channel(row.get("channel"), where)
+        return Labelled(str(row["path"]), tuple(sorted(spans)), length, label, channel)
     except (KeyError, TypeError, AttributeError):
         raise ManifestError(f"{where}: expected an object with path and segments") from None
 
@@ -311,8 +326,8 @@ def _compose_rttm(labelled: Sequence[Labelled]) -> str:
         name = quote(each.path, safe="/:@+,~") or "-"  # a file's name must not fall into fields
         for span in each.spans:
             sure = UNKNOWN if span.confidence is None else f"{span.confidence:.4f}"
-            times = f"{seconds(span.onset)} {seconds(span.duration)}"
-            lines.append(f"SPEAKER {name} 1 {times} {UNKNOWN} {UNKNOWN} {span.label} {sure} {UNKNOWN}")
+            place = f"{(each.channel or 0) + 1} {seconds(span.onset)} {seconds(span.duration)}"
+            lines.append(f"SPEAKER {name} {place} {UNKNOWN} {UNKNOWN} {span.label} {sure} {UNKNOWN}")
     return "\n".join(lines) + "\n"
 
 

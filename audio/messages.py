@@ -5,7 +5,7 @@ Programs read the codes, people read the words. A translation replaces these map
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from audio.errors import ToolkitError
@@ -36,16 +36,30 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
 
 TEXTS: Mapping[str, str] = MappingProxyType(
     {
-        "real": "Real: no fake span was found (probability {probability:.0%}).",
-        "fake": "Fake: the speech is synthetic throughout (probability {probability:.0%}).",
+        "real": "Real: nothing in it looks synthetic (probability {probability:.0%}).",
+        "fake": "Fake: the speech looks synthetic throughout (probability {probability:.0%}).",
+        "hybrid_one": (
+            "Hybrid: 1 span looks synthetic, {spans}; {genuine:.0%} of the clip looks genuine "
+            "(probability {probability:.0%})."
+        ),
         "hybrid": (
-            "Hybrid: genuine and fake speech in one recording (probability {probability:.0%}); "
-            "fake spans: {n_segments}, {fake_s:.2f} s in all."
+            "Hybrid: {n_segments} spans look synthetic, {spans}; {genuine:.0%} of the clip looks genuine "
+            "(probability {probability:.0%})."
         ),
         "abstained": "Not judged: {reason}.",
+        "and": "{first} and {last}",
+        "more": "{n_more} more",
+        "span": "{start_s:.2f}-{end_s:.2f} s",
+        "located": "{label} {start_s:.2f}-{end_s:.2f} s, confidence {confidence:.2f}",
+        "ends": "; it begins at {first_s:.2f}-{last_s:.2f} s and ends at {first_end_s:.2f}-{last_end_s:.2f} s",
+        "file": "file: {container}, {codec}, {rate_khz:g} kHz, channels: {channels}, read by {decoder}",
+        "sound": "sound: up to {bandwidth_khz:.1f} kHz",
+        "noise": ", speech {snr_db:.0f} dB over its noise",
+        "mind": "mind: {warning}",
+        "channel": "{path}, channel {channel}",
     }
 )
-"""One sentence per outcome; the names in braces are the facts that `text` expects."""
+"""What is said of a result; the names in braces are the facts that `text` expects."""
 
 
 def reason_text(code: str) -> str:
@@ -61,7 +75,7 @@ def warning_text(code: str) -> str:
 def text(key: str, **facts: object) -> str:
     """Return the sentence for `key` with its facts filled in.
 
-    Probabilities are 0 to 1, names that end in `_s` are seconds, `reason` is the result of `reason_text`.
+    Probabilities and shares are 0 to 1, names that end in `_s` are seconds, `reason` is the result of `reason_text`.
     Facts that the sentence does not mention are ignored, so a caller may pass all it knows.
 
     Raises
@@ -74,6 +88,14 @@ def text(key: str, **facts: object) -> str:
         return template.format_map(facts)
     except KeyError as error:
         raise ToolkitError(f"text {key!r}: expected the fact {error}, received {sorted(facts)}") from None
+
+
+def listing(parts: Sequence[str], *, at_most: int) -> str:
+    """Join parts with commas and an "and"; beyond `at_most`, say how many more there are."""
+    shown = list(parts) if len(parts) <= at_most else [*parts[:at_most], text("more", n_more=len(parts) - at_most)]
+    if len(shown) < 2:
+        return "".join(shown)
+    return text("and", first=", ".join(shown[:-1]), last=shown[-1])
 
 
 def _lookup(catalogue: Mapping[str, str], key: str, kind: str) -> str:

@@ -6,31 +6,50 @@ import argparse
 import itertools
 import json
 import logging
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audio.errors import ToolkitError
-from audio.labels import LABELS
-from audio.messages import reason_text, text, warning_text
+from audio.errors import ToolkitError, UsageError
+from audio.labels import HYBRID, LABELS
+from audio.messages import listing, reason_text, text, warning_text
 
 if TYPE_CHECKING:
-    from audio.reading import Samples
+    from audio.labelfiles import Labelled
+    from audio.reading import FileFacts, Samples
     from model.judging.detector import Detection, Detector
 
 HELP = "Judge recordings: the verdict, how probable it is, and where the fake spans are."
 
 EXAMPLE = """\
 examples:
-  python script.py detect interview.wav --plot        verdict, and the picture outputs/interview.png
-  python script.py detect calls/*.mp3 --json          one JSON object per recording
-  python script.py detect voice.m4a --model runs/mine the model of a run of your own
+  python script.py detect interview.wav --plot              verdict, and the picture outputs/interview.png
+  python script.py detect calls/*.mp3 --json                one JSON object per recording
+  python script.py detect call.wav --channels each          the two sides of a call, each on its own
+  python script.py detect a.wav --format audacity,textgrid  labels to listen to and to correct, in outputs/
+  python script.py detect upload.mp3 --quiet --fail-on fake,hybrid    only the exit status: 3 when it is one
+  python script.py detect voice.m4a --model runs/mine       the model of a run of your own
 
 A recording that cannot be read does not stop the others: its line goes to stderr (with --json also a row
 {schema_version, path, error} to stdout), and the exit status is 1."""
 
-PICTURES = Path("outputs")
-"""Where pictures go unless told otherwise."""
+OUTPUTS = Path("outputs")
+"""Where pictures and label files go unless told otherwise."""
+
+LABELS_NAME = "detections"
+"""Name of the label files that hold all recordings."""
+
+ABSTAINED = "abstained"
+
+FOUND = 3
+"""Exit status when a verdict is one that `--fail-on` asked for."""
+
+MOST_NAMED_SPANS = 6
+"""More spans than these are counted in the sentence, not named; each has a line of its own below."""
+
+BOLD, PLAIN = "\033[1m", "\033[0m"
 
 _log = logging.getLogger(__name__)
 
@@ -52,54 +71,126 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runtime", metavar="NAME", help="what runs the network: onnx or litert (default: what the model is for)"
     )
+    parser.add_argument(
+        "--channels",
+        choices=("mean", "each"),
+        default="mean",
+        help="judge the mean of the channels, or each on its own (default: %(default)s)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object per line instead of words")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument(
+        "--fail-on",
+        type=_labels,
+        default=(),
+        metavar="A,B",
+        help=f"exit with {FOUND} when a verdict is one of these: {', '.join((*LABELS, ABSTAINED))}",
+    )
+    parser.add_argument(
+        "--format",
+        type=_formats,
+        default=(),
+        metavar="A,B",
+        help="write label files too: csv, json, rttm, audacity, textgrid, srt",
+    )
     parser.add_argument("--plot", action="store_true", help="save a picture of each recording")
     parser.add_argument("--show", action="store_true", help="show the picture in a window")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help=f"folder for the pictures, implies --plot (default: {PICTURES})",
+        help=f"folder for pictures and label files; without --format it implies --plot (default: {OUTPUTS})",
     )
 
 
+def _labels(text: str) -> tuple[str, ...]:
+    return _some_of(text, (*LABELS, ABSTAINED))
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    from audio.labelfiles import FORMATS
+
+    return _some_of(text, tuple(FORMATS))
+
+
+def _some_of(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    named = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not named or set(named) - set(known):
+        raise argparse.ArgumentTypeError(f"expected some of {', '.join(known)}, received {text!r}")
+    return named
+
+
 def run(arguments: argparse.Namespace) -> int:
-    """Judge the clips one after the other; return 0, or 1 when one of them failed.
+    """Judge the clips one after the other.
+
+    Returns
+    -------
+    0; 1 when one of them failed; 3 when a verdict is one that `--fail-on` asked for.
 
     Raises
     ------
+    UsageError
+        For `--json` and `--quiet` together.
     ModelError
         There is no usable model.
     """
+    if arguments.json and arguments.quiet:
+        raise UsageError("detect: expected --json or --quiet, received both")
     from model.judging.detector import Detector
 
     detector = Detector(arguments.model, operating_point=arguments.operating_point, runtime=arguments.runtime)
-    pictures = _picture_paths(arguments.clips, arguments.out or PICTURES)
-    statuses = [
-        _judge(clip, arguments, detector=detector, picture=picture)
-        for clip, picture in zip(arguments.clips, pictures, strict=True)
-    ]
-    return max(statuses)
+    out = arguments.out or OUTPUTS
+    status, judged = 0, []
+    for clip, name in zip(arguments.clips, _file_names(arguments.clips), strict=True):
+        found, failed = _judge(clip, arguments, detector=detector, place=out / name)
+        judged += [(clip, detection) for detection in found]
+        status = max(status, failed)
+    status = max(status, _write_labels(judged, arguments, out))
+    asked = any((detection.label or ABSTAINED) in arguments.fail_on for _, detection in judged)
+    return FOUND if asked else status
 
 
-def _judge(clip: str, arguments: argparse.Namespace, *, detector: Detector, picture: Path) -> int:
-    """Judge one clip, print the result and draw it if asked to; return its exit status."""
-    from audio.reading import read
+def _judge(
+    clip: str, arguments: argparse.Namespace, *, detector: Detector, place: Path
+) -> tuple[list[Detection], int]:
+    """Judge one clip, print the results and draw them if asked to; return them, and the exit status."""
+    from audio.reading import inspect, read
     from model.judging.detector import SCHEMA_VERSION
 
+    found: list[Detection] = []
+    status = 0
     try:
-        samples = read(clip)
-        detection = detector.detect(samples)
+        facts = inspect(clip)
+        for channel in range(facts.channels) if arguments.channels == "each" else (None,):
+            samples = read(clip, channel=channel)
+            detection = detector.detect(samples, channel=channel)
+            found.append(detection)
+            _say(clip, facts, detection, arguments)
+            picture = place.with_name(place.name + _behind(channel) + ".png")
+            status = max(status, _draw(clip, samples, detection=detection, arguments=arguments, picture=picture))
     except ToolkitError as error:
         _log.error("error: %s", error)
         if arguments.json:
             _print_row({"schema_version": SCHEMA_VERSION, "path": clip, "error": str(error)})
-        return 1
+        return found, 1
+    return found, status
+
+
+def _behind(channel: int | None) -> str:
+    """What stands behind the name of a file that is about one channel."""
+    return "" if channel is None else f"-channel{channel}"
+
+
+def _say(clip: str, facts: FileFacts, detection: Detection, arguments: argparse.Namespace) -> None:
     if arguments.json:
         _print_row(detection.to_row(clip))
-    else:
-        print(describe(clip, detection), flush=True)
-    return _draw(clip, samples, detection=detection, arguments=arguments, picture=picture)
+    elif not arguments.quiet:
+        print(describe(clip, detection, facts=facts, emphasis=_may_colour()), flush=True)
+
+
+def _may_colour() -> bool:
+    """Whether stdout is a terminal that may be sent more than text (no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _print_row(row: dict[str, Any]) -> None:
@@ -107,32 +198,109 @@ def _print_row(row: dict[str, Any]) -> None:
     print(json.dumps(row, allow_nan=False), flush=True)
 
 
-def describe(clip: str, detection: Detection) -> str:
-    """Tell a result in words: the verdict, the three probabilities, and a line for each fake span."""
-    lines = [clip, f"  {_sentence(detection)}"]
+def describe(clip: str, detection: Detection, *, facts: FileFacts | None = None, emphasis: bool = False) -> str:
+    """Tell a result in words.
+
+    Parameters
+    ----------
+    clip
+        What to call the recording.
+    detection
+        The result.
+    facts
+        What its file says of itself, where it has one.
+    emphasis
+        Whether the verdict is set in bold, for terminals.
+
+    Returns
+    -------
+    Lines: the recording, the verdict, the three probabilities, each fake span, the facts of the file, warnings.
+    """
+    channel = detection.channel
+    lines = [clip if channel is None else text("channel", path=clip, channel=channel)]
+    sentence = _sentence(detection)
+    lines.append(f"  {BOLD}{sentence}{PLAIN}" if emphasis else f"  {sentence}")
     if not detection.abstained:
         shares = [f"{label} {100 * (detection.probabilities[label] or 0.0):.1f} %" for label in LABELS]
         lines.append("  " + "   ".join(shares))
-    lines += [f"  mind: {warning_text(code)}" for code in detection.warnings]
-    for span in detection.segments:
-        lines.append(f"  {span.label} {span.start_s:.2f}-{span.end_s:.2f} s, confidence {span.confidence:.2f}")
+    lines += [f"  {line}" for line in (*_span_lines(detection), *_fact_lines(detection, facts))]
+    lines += ["  " + text("mind", warning=warning_text(code)) for code in detection.warnings]
     return "\n".join(lines)
 
 
 def _sentence(detection: Detection) -> str:
     if detection.label is None:
         return text("abstained", reason=" and ".join(map(reason_text, detection.reasons)))
+    spans = detection.segments
+    fake_s = sum(span.end_s - span.start_s for span in spans)
     return text(
-        detection.label,
+        "hybrid_one" if detection.label == HYBRID and len(spans) == 1 else detection.label,
         probability=detection.probabilities[detection.label],
-        n_segments=len(detection.segments),
-        fake_s=sum(span.end_s - span.start_s for span in detection.segments),
+        n_segments=len(spans),
+        spans=listing([text("span", **span._asdict()) for span in spans], at_most=MOST_NAMED_SPANS),
+        genuine=max(0.0, 1.0 - fake_s / detection.duration_s),
     )
+
+
+def _span_lines(detection: Detection) -> Iterator[str]:
+    for span in detection.segments:
+        line = text("located", **span._asdict())
+        if span.start_range_s and span.end_range_s:
+            (first_s, last_s), (first_end_s, last_end_s) = span.start_range_s, span.end_range_s
+            line += text("ends", first_s=first_s, last_s=last_s, first_end_s=first_end_s, last_end_s=last_end_s)
+        yield line
+
+
+def _fact_lines(detection: Detection, facts: FileFacts | None) -> Iterator[str]:
+    if facts is not None:
+        yield text("file", **vars(facts), rate_khz=facts.sample_rate / 1_000)
+    quality = detection.quality
+    if quality is not None and quality.bandwidth_hz is not None:
+        noise = "" if quality.snr_db is None else text("noise", snr_db=quality.snr_db)
+        yield text("sound", bandwidth_khz=quality.bandwidth_hz / 1_000) + noise
+
+
+def _write_labels(judged: list[tuple[str, Detection]], arguments: argparse.Namespace, out: Path) -> int:
+    """Write the label files that were asked for; return the exit status."""
+    if not arguments.format:
+        return 0
+    from audio.labelfiles import FORMATS, write_labels
+
+    labelled = [labels_of(clip, detection) for clip, detection in judged]
+    names = _file_names(arguments.clips)
+    places = {clip: names[k] for k, clip in reversed(list(enumerate(arguments.clips)))}
+    try:
+        for format in arguments.format:
+            suffix = FORMATS[format].suffix
+            if FORMATS[format].many:
+                _written(out / f"{LABELS_NAME}{suffix}", labelled, format, write_labels)
+                continue
+            for each in labelled:
+                path = out / f"{places[each.path]}{_behind(each.channel)}{suffix}"
+                _written(path, [each], format, write_labels)
+    except ToolkitError as error:
+        _log.error("error: %s", error)
+        return 1
+    return 0
+
+
+def _written(path: Path, labelled: list[Labelled], format: str, write: Any) -> None:
+    write(path, labelled, format=format)
+    _log.info("labels: %s", path)
+
+
+def labels_of(clip: str, detection: Detection) -> Labelled:
+    """Turn a result into what label files hold of it; an abstention has no label."""
+    from audio.labelfiles import Labelled
+    from audio.segments import SAMPLE_RATE
+
+    n_samples = round(detection.duration_s * SAMPLE_RATE)
+    return Labelled(clip, detection.spans, n_samples, detection.label or "", detection.channel)
 
 
 def _draw(clip: str, samples: Samples, *, detection: Detection, arguments: argparse.Namespace, picture: Path) -> int:
     """Save and show the picture as far as that was asked for; return the exit status."""
-    save = arguments.plot or arguments.out is not None
+    save = arguments.plot or (arguments.out is not None and not arguments.format)
     if not (save or arguments.show):
         return 0
     if len(samples) == 0:
@@ -153,11 +321,11 @@ def _draw(clip: str, samples: Samples, *, detection: Detection, arguments: argpa
     return 0
 
 
-def _picture_paths(clips: Iterable[str], folder: Path) -> list[Path]:
-    """Name a picture for each clip after its file; clips of the same name get -2, -3 and so on behind it."""
+def _file_names(clips: Iterable[str]) -> list[str]:
+    """Name what is written about each clip after its file; clips of the same name get -2, -3 and so on behind it."""
     names: list[str] = []
     for clip in clips:
         stem = Path(clip).stem
         tries = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
         names.append(next(name for name in tries if name not in names))
-    return [folder / f"{name}.png" for name in names]
+    return names

@@ -16,10 +16,17 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from apps.cli import corpora, detect, evaluate, export, metrics
+from apps.cli import corpora, detect, evaluate, export, importing, metrics
 from audio.errors import ToolkitError, UsageError
 
-COMMANDS = {"detect": detect, "evaluate": evaluate, "metrics": metrics, "corpora": corpora, "export": export}
+COMMANDS = {
+    "detect": detect,
+    "import": importing,
+    "evaluate": evaluate,
+    "metrics": metrics,
+    "corpora": corpora,
+    "export": export,
+}
 """Name -> module. What starts with anything else is meant for `detect`."""
 
 OK, FAILED, USAGE, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
@@ -33,12 +40,14 @@ EXAMPLE = """\
 example:
   $ python script.py interview.wav
   interview.wav
-    Hybrid: genuine and fake speech in one recording (probability 91%); fake spans: 1, 0.68 s in all.
+    Hybrid: 1 span looks synthetic, 3.42-4.10 s; 92% of the clip looks genuine (probability 91%).
     real 6.2 %   fake 2.8 %   hybrid 91.0 %
-    fake 3.42-4.10 s, confidence 0.88
+    fake 3.42-4.10 s, confidence 0.88; it begins at 3.38-3.44 s and ends at 4.08-4.12 s
+    file: WAV, PCM_16, 16 kHz, channels: 1, read by libsndfile 1.2.2
+    sound: up to 7.9 kHz, speech 31 dB over its noise
 
 `script.py COMMAND --help` explains a command.
-exit status: 0 ran, 1 something failed, 2 wrong usage."""
+exit status: 0 ran, 1 something failed, 2 wrong usage, 3 found what --fail-on asked for."""
 
 _log = logging.getLogger(__name__)
 

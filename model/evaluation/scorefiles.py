@@ -33,7 +33,7 @@ from model.evaluation.judged import Judged
 COLUMNS = ("path", "score", "label", *LABELS)
 """The columns of our own scores.csv. `label` is the verdict, not the truth."""
 
-DETECTION_VERSIONS = (1, 2)
+DETECTION_VERSIONS = (1, 2, 3)
 """Values of `schema_version` of the rows of `script.py detect --json` that can be read."""
 
 LINES_PER_CHUNK = 1_000

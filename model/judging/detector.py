@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,26 +27,32 @@ from audio.segments import SAMPLE_RATE, Segment, from_frames, n_frames
 from model.bundle import BALANCED, Calibration, OperatingPoint, find_bundle, read_bundle
 from model.features import log_mel
 from model.judging.abstain import MIN_CLIP_SAMPLES, MIN_SPEECH_SAMPLES, cautions, reasons
-from model.judging.localise import readings, with_confidence
+from model.judging.localise import Ends, ends_of, readings, with_confidence
 from model.judging.quality import Quality, measure
 from model.judging.runtime import open_network
 from model.judging.samples import as_samples
 from model.judging.verdict import Verdict, judge, softmax
 from model.judging.windows import Window, overlap_add, sliding_windows
 
-SCHEMA_VERSION = 2
-"""Version of the row that `Detection.to_row` gives. Version 1 had neither warnings nor operating_point."""
+SCHEMA_VERSION = 3
+"""Version of the row that `Detection.to_row` gives. Version 1 had neither warnings nor operating_point, version 2 no
+`quality` and no ranges of a span's ends."""
 
 Samples = npt.NDArray[np.float32]
 
 
 class Span(NamedTuple):
-    """A fake span `[start_s, end_s)` in seconds; `confidence` is the mean P(fake) of its frames."""
+    """A fake span `[start_s, end_s)` in seconds; `confidence` is the mean P(fake) of its frames.
+
+    The ranges say where its ends may lie as well (`model.judging.localise.ends_of`); None where that is not known.
+    """
 
     start_s: float
     end_s: float
     label: str
     confidence: float | None
+    start_range_s: tuple[float, float] | None = None
+    end_range_s: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -75,6 +81,10 @@ class Detection:
     """None: the downmix of all channels."""
     operating_point: str = BALANCED
     """What decided how much evidence an accusation needs."""
+    ends: tuple[Ends, ...] = ()
+    """Where the ends of each span may lie as well, as many as there are spans, or none."""
+    quality: Quality | None = None
+    """What the recording is like as a recording."""
     warnings: tuple[str, ...] = ()
     """What a person should know before trusting the verdict, in codes of `audio.messages.WARNINGS`."""
 
@@ -86,7 +96,8 @@ class Detection:
     @property
     def segments(self) -> tuple[Span, ...]:
         """The fake spans in seconds."""
-        return tuple(Span(s.onset_s, s.offset_s, s.label, s.confidence) for s in self.spans)
+        ends: tuple[Ends | None, ...] = self.ends or (None,) * len(self.spans)
+        return tuple(_in_seconds(span, each) for span, each in zip(self.spans, ends, strict=True))
 
     def to_row(self, path: str) -> dict[str, Any]:
         """The result as a JSON object, schema `SCHEMA_VERSION`; seconds and probabilities are not rounded."""
@@ -101,9 +112,19 @@ class Detection:
             "reasons": list(self.reasons),
             "warnings": list(self.warnings),
             "duration_s": self.duration_s,
+            "quality": None if self.quality is None else self.quality.to_json(),
             "model": self.model,
             "operating_point": self.operating_point,
         }
+
+
+def _in_seconds(span: Segment, ends: Ends | None) -> Span:
+    onset, offset = (None, None) if ends is None else (_seconds(ends.onset), _seconds(ends.offset))
+    return Span(span.onset_s, span.offset_s, span.label, span.confidence, onset, offset)
+
+
+def _seconds(bounds: tuple[int, int]) -> tuple[float, float]:
+    return bounds[0] / SAMPLE_RATE, bounds[1] / SAMPLE_RATE
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -181,17 +202,24 @@ class Detector:
         """Travel to another process as a path: a running network does not pickle."""
         return partial(type(self), operating_point=self._point.name, runtime=self._runtime), (self._bundle.path,)
 
-    def detect(self, source: str | os.PathLike[str] | npt.ArrayLike, *, sample_rate: int = SAMPLE_RATE) -> Detection:
+    def detect(
+        self,
+        source: str | os.PathLike[str] | npt.ArrayLike,
+        *,
+        sample_rate: int = SAMPLE_RATE,
+        channel: int | None = None,
+    ) -> Detection:
         """Judge a recording of any length.
 
         Parameters
         ----------
         source
-            path of an audio file in any format (judged on the downmix of its channels), or the
-            samples of one channel, shape (n,): floats with full scale +-1, or PCM integers (uint8, int16,
-            int32).
+            path of an audio file in any format, or the samples of one channel, shape (n,): floats with full
+            scale +-1, or PCM integers (uint8, int16, int32).
         sample_rate
             samples per second of an array; a file knows its own.
+        channel
+            which channel of a file, from 0; None: the mean of all. An array's is only noted.
 
         Raises
         ------
@@ -200,13 +228,19 @@ class Detector:
         ModelError
             The network does not do what its bundle says.
         """
-        samples = _load(source, sample_rate)
+        samples = _load(source, sample_rate, channel)
+        return replace(self._detect(samples), channel=channel)
+
+    def _detect(self, samples: Samples) -> Detection:
+        """Judge samples at 16 kHz."""
         speech = speech_frames(samples, hop_samples=self._bundle.frame_hop_samples)
         quality = measure(samples, speech)
         if broken := reasons(quality, self._bundle.limits):
-            return self._abstain(samples, broken)
+            return self._abstain(samples, broken, quality)
         found = self._evidence(samples, speech)
-        return self._abstain(samples, ("no_speech",)) if found is None else self._judge(samples, found, quality)
+        if found is None:
+            return self._abstain(samples, ("no_speech",), quality)
+        return self._judge(samples, found, quality)
 
     def evidence(self, samples: Samples) -> Evidence | None:
         """Run the network over a recording, without drawing conclusions from it.
@@ -257,8 +291,10 @@ class Detector:
             label=verdict.label,
             probabilities=dict(zip(LABELS, verdict.probabilities.tolist(), strict=True)),
             spans=tuple(with_confidence(s, found.frame_scores, hop_samples=hop) for s in verdict.spans),
+            ends=tuple(self._ends(span, found, len(samples)) for span in verdict.spans),
             frame_scores=found.frame_scores,
             reasons=(),
+            quality=quality,
             warnings=cautions(quality),
             **self._facts(samples),
         )
@@ -275,7 +311,11 @@ class Detector:
             )
         return scores, logits
 
-    def _abstain(self, samples: Samples, reasons: tuple[str, ...]) -> Detection:
+    def _ends(self, span: Segment, found: Evidence, n_samples: int) -> Ends:
+        hop, exit = self._bundle.frame_hop_samples, self._point.thresholds.exit
+        return ends_of(span, found.frame_scores, exit, hop_samples=hop, n_samples=n_samples)
+
+    def _abstain(self, samples: Samples, reasons: tuple[str, ...], quality: Quality) -> Detection:
         """A result without a verdict."""
         return Detection(
             label=None,
@@ -283,6 +323,7 @@ class Detector:
             spans=(),
             frame_scores=_read_only(np.zeros(0, dtype=np.float32)),
             reasons=reasons,
+            quality=quality,
             **self._facts(samples),
         )
 
@@ -296,9 +337,9 @@ class Detector:
         }
 
 
-def _load(source: str | os.PathLike[str] | npt.ArrayLike, sample_rate: int) -> Samples:
+def _load(source: str | os.PathLike[str] | npt.ArrayLike, sample_rate: int, channel: int | None) -> Samples:
     if isinstance(source, (str, os.PathLike)):
-        return read(Path(source))
+        return read(Path(source), channel=channel)
     return as_samples(source, sample_rate=sample_rate)
 
 

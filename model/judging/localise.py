@@ -15,7 +15,7 @@ joined, and only then short ones dropped, so that a fake word with a dip in it s
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,18 @@ from model.bundle import Thresholds
 SHIFTS = (0.05, 0.1)
 """How far `readings` raises the thresholds. More finds a hole in every fake recording, and no more hybrids on dev sets.
 They are never lowered: where nothing reaches the bundle's own, a search further down finds a span in anything."""
+
+
+END_SHIFT = 0.1
+"""How far the exit threshold is moved to see where an end might as well lie: scores of that size still say either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Where a span may begin and end, in samples: `first <= onset <= last` for each, `[first, last]`."""
+
+    onset: tuple[int, int]
+    offset: tuple[int, int]
 
 
 def localise(
@@ -86,6 +98,48 @@ def with_confidence(segment: Segment, frame_scores: NDArray[np.float32], *, hop_
     """
     mean = float(_scores_in(segment, frame_scores, hop_samples).mean(dtype=np.float64))
     return replace(segment, confidence=min(1.0, max(0.0, mean)))
+
+
+def ends_of(
+    segment: Segment, frame_scores: NDArray[np.float32], exit: float, *, hop_samples: int, n_samples: int
+) -> Ends:
+    r"""Return how far the ends of a located span would move, were the exit threshold `END_SHIFT` lower or higher.
+
+                   ___
+        exit+ - - /- -\- - -      an end that falls off steeply is certain to the frame,
+        exit  - -/- - -\ - -      one that slopes may lie anywhere on its slope
+        exit- - /- - - -\- -
+              __/         \__
+        onset  [=]     [==]  offset
+
+    A network that is wrong altogether is wrong outside these bounds too: they say how exactly it points, not how well.
+
+    Parameters
+    ----------
+    segment
+        a span that `localise` found.
+    frame_scores
+        P(fake) per frame, float32 (n_frames,).
+    exit
+        the threshold at which the span begins and ends.
+    hop_samples, n_samples
+        distance between two frames, and length of the recording.
+    """
+    first = segment.onset // hop_samples
+    last = min(-(-segment.offset // hop_samples), len(frame_scores)) - 1
+    below, above = frame_scores >= exit - END_SHIFT, frame_scores >= exit + END_SHIFT
+    earliest, latest = first, last
+    while earliest > 0 and below[earliest - 1]:
+        earliest -= 1
+    while latest + 1 < len(below) and below[latest + 1]:
+        latest += 1
+    sure = first + np.flatnonzero(above[first : last + 1])
+    inner = (int(sure[0]), int(sure[-1])) if sure.size else ((first + last) // 2,) * 2
+
+    def at(frame: int) -> int:
+        return min(frame * hop_samples, n_samples)
+
+    return Ends((at(earliest), at(inner[0])), (at(inner[1] + 1), at(latest + 1)))
 
 
 def _scores_in(segment: Segment, frame_scores: NDArray[np.float32], hop_samples: int) -> NDArray[np.float32]:

@@ -18,13 +18,15 @@ from tiny_model import RATE, voice
 from apps.cli import detect
 from apps.cli import main as cli
 from audio.errors import ToolkitError, UsageError
+from audio.labelfiles import FORMATS, read_labels
+from model import Detector
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("tensorflow", "keras", "librosa", "matplotlib", "scipy", "pydub", "sklearn", "pandas")
 WINDOW = 2 * RATE
 ROW = (
     *("schema_version", "path", "channel", "label", "probabilities", "segments"),
-    *("abstained", "reasons", "warnings", "duration_s", "model", "operating_point"),
+    *("abstained", "reasons", "warnings", "duration_s", "quality", "model", "operating_point"),
 )
 
 
@@ -64,14 +66,18 @@ def script(*arguments: object, **kwargs) -> subprocess.CompletedProcess[str]:
 def test_words_probabilities_and_spans(run, clip):
     status, out, err = run("detect", clip)
     assert (status, err) == (0, "")
-    name, sentence, shares, *minded, span = out.splitlines()
+    name, sentence, shares, span, file, sound, *minded = out.splitlines()
     assert all(line.startswith("  mind: ") for line in minded)
+    assert file.startswith("  file: WAV, FLOAT, 16 kHz, channels: 1, read by libsndfile ")
+    assert sound.startswith("  sound: up to ")
     assert name == str(clip)
-    assert sentence.startswith("  Hybrid: ")
+    assert sentence.startswith("  Hybrid: 1 span looks synthetic, 0.9")
+    assert "% of the clip looks genuine" in sentence
     assert shares.split()[::3] == ["real", "fake", "hybrid"]
     assert sum(map(float, shares.split()[1::3])) == pytest.approx(100, abs=0.2)
     assert span.startswith("  fake 0.9")
     assert " s, confidence 0." in span
+    assert "; it begins at 0.9" in span
 
 
 def test_the_shorthand_is_detect(run, clip):
@@ -91,7 +97,9 @@ def test_real_and_fake_in_words(run, tmp_path):
 
 def test_an_abstention_says_why_and_is_no_failure(run, tmp_path):
     silent = write(tmp_path / "silent.wav", np.zeros(RATE))
-    assert run(silent) == (0, f"{silent}\n  Not judged: no speech was found in the recording.\n", "")
+    status, out, err = run(silent)
+    assert (status, err) == (0, "")
+    assert out.startswith(f"{silent}\n  Not judged: no speech was found in the recording.\n")
 
 
 # What a program sees.
@@ -104,10 +112,12 @@ def test_json_has_one_object_a_line(run, clip, tmp_path):
     assert status == 0
     assert list(hybrid) == list(abstained)
     assert tuple(hybrid) == ROW
-    assert (hybrid["schema_version"], hybrid["path"], hybrid["channel"]) == (2, str(clip), None)
+    assert (hybrid["schema_version"], hybrid["path"], hybrid["channel"]) == (3, str(clip), None)
     assert (hybrid["label"], hybrid["model"], hybrid["duration_s"]) == ("hybrid", "tiny", 4.0)
     assert sum(hybrid["probabilities"].values()) == pytest.approx(1)
-    assert list(hybrid["segments"][0]) == ["start_s", "end_s", "label", "confidence"]
+    fields = ["start_s", "end_s", "label", "confidence", "start_range_s", "end_range_s"]
+    assert list(hybrid["segments"][0]) == fields
+    assert hybrid["quality"]["n_samples"] == 4 * RATE
     assert (abstained["label"], abstained["abstained"], abstained["reasons"]) == (None, True, ["no_speech"])
     assert abstained["probabilities"] == {"real": None, "fake": None, "hybrid": None}
 
@@ -215,6 +225,105 @@ def test_a_name_that_stdout_cannot_spell(clip, tiny_bundle):
     assert r"t\xf6n \u2603.wav" in done.stdout
 
 
+# What else may be asked for.
+
+
+@pytest.fixture
+def call(tmp_path) -> Path:
+    """A call whose right side has a fake second in it, and whose left side has none."""
+    sides = [voice(np.random.default_rng(k), 4, fake_s=[(1, 2)] if k else []) for k in range(2)]
+    return write(tmp_path / "call.wav", np.stack(sides, axis=1))
+
+
+def test_each_side_of_a_call_is_judged_on_its_own(run, call, tmp_path):
+    """Catches sides that are mixed, and pictures or labels of one that replace those of the other."""
+    status, out, _ = run("--json", "--channels", "each", "--format", "textgrid,csv", "--out", tmp_path / "out", call)
+    left, right = map(json.loads, out.splitlines())
+    assert status == 0
+    assert [(row["channel"], row["label"]) for row in (left, right)] == [(0, "real"), (1, "hybrid")]
+    names = ["call-channel0.TextGrid", "call-channel1.TextGrid", "detections.csv"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    assert [each.channel for each in read_labels(tmp_path / "out" / "detections.csv")] == [0, 1]
+    words = run("--channels", "each", call)[1]
+    assert f"{call}, channel 1\n" in words
+    assert json.loads(run("--json", call)[1])["channel"] is None
+
+
+def test_label_files_hold_what_the_verdict_says(run, clip, tmp_path):
+    silent = write(tmp_path / "silent.wav", np.zeros(RATE))
+    out_dir = tmp_path / "out"
+    status, out, err = run("--json", clip, silent, "--format", ",".join(FORMATS), "--out", out_dir)
+    hybrid, abstained = map(json.loads, out.splitlines())
+    assert status == 0
+    assert len(err.splitlines()) == len(list(out_dir.iterdir())) == 9, "three of both, three of each"
+    (span,) = hybrid["segments"]
+    for name, kind in FORMATS.items():
+        first, *rest = read_labels(out_dir / f"{'detections' if kind.many else 'clip'}{kind.suffix}")
+        assert first.spans[0].onset_s == pytest.approx(span["start_s"], abs=0.001)
+        assert first.spans[0].offset_s == pytest.approx(span["end_s"], abs=0.001)
+        if name in ("csv", "json"):
+            assert [each.path for each in (first, *rest)] == [str(clip), str(silent)]
+            assert [each.label for each in (first, *rest)] == ["hybrid", ""]
+    assert (abstained["label"], list(out_dir.glob("*.png"))) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"), [("fake,hybrid", 3), ("hybrid", 3), ("fake", 0), ("real,fake,abstained", 0)]
+)
+def test_fail_on_a_verdict(run, clip, asked, status):
+    assert run("--fail-on", asked, "--quiet", clip) == (status, "", "")
+
+
+def test_fail_on_an_abstention_and_beside_a_broken_file(run, clip, tmp_path):
+    """What was found counts for more than what could not be read: a pipeline must not miss it."""
+    silent = write(tmp_path / "silent.wav", np.zeros(RATE))
+    assert run("--fail-on", "abstained", "--quiet", silent)[0] == 3
+    assert run("--fail-on", "hybrid", "--quiet", tmp_path / "missing.wav", clip)[0] == 3
+    assert run("--fail-on", "fake", "--quiet", tmp_path / "missing.wav", clip)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--fail-on", "spoof"), "expected some of real, fake, hybrid, abstained, received 'spoof'"),
+        (("--format", "elan"), "expected some of csv, json, rttm"),
+        (("--format", ","), "expected some of csv"),
+        (("--json", "--quiet"), "expected --json or --quiet, received both"),
+    ],
+)
+def test_wrong_usage_is_told(run, clip, arguments, message, capsys):
+    try:
+        status, _, err = run(clip, *arguments)
+    except SystemExit as stop:
+        status, err = stop.code, capsys.readouterr().err
+    assert status == 2
+    assert message in err
+
+
+def test_a_label_file_that_cannot_be_written_fails_after_the_verdict(run, clip):
+    status, out, err = run(clip, "--format", "csv", "--out", clip)
+    assert status == 1
+    assert "Hybrid" in out
+    assert err.startswith("error: ")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_terminal_gets_bold_and_nothing_else_does(clip, tiny_bundle, monkeypatch):
+    """NO_COLOR, dumb terminals and pipes see plain text."""
+    detection = Detector(tiny_bundle).detect(clip)
+    assert "\033[1mHybrid" in detect.describe("x", detection, emphasis=True)
+    assert "\033" not in detect.describe("x", detection)
+    monkeypatch.setattr("sys.stdout", type("Terminal", (), {"isatty": lambda self: True})())
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    assert detect._may_colour()
+    monkeypatch.setenv("TERM", "dumb")
+    assert not detect._may_colour()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not detect._may_colour()
+
+
 # Models.
 
 
@@ -261,9 +370,8 @@ def test_a_picture_that_cannot_be_saved_fails_after_the_verdict(run, clip):
     assert len(err.splitlines()) == 1
 
 
-def test_picture_names_never_meet():
-    paths = detect._picture_paths(["a/x.wav", "b/x.mp3", "x-2.wav", "x.wav"], Path("out"))
-    assert [path.name for path in paths] == ["x.png", "x-2.png", "x-2-2.png", "x-3.png"]
+def test_names_of_what_is_written_never_meet():
+    assert detect._file_names(["a/x.wav", "b/x.mp3", "x-2.wav", "x.wav"]) == ["x", "x-2", "x-2-2", "x-3"]
 
 
 # Exit statuses.

@@ -28,7 +28,8 @@ def labelled(draw: st.DrawFn) -> Labelled:
     spans = tuple(Segment(onset, offset, "fake", draw(sure)) for onset, offset in pairs)
     name = draw(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1))
     last = spans[-1].offset if spans else 1
-    return Labelled(name.strip() or "x", spans, last + draw(st.integers(0, 99)), "hybrid" if spans else "real")
+    length, label = last + draw(st.integers(0, 99)), "hybrid" if spans else "real"
+    return Labelled(name.strip() or "x", spans, length, label, draw(st.none() | st.integers(0, 7)))
 
 
 @given(st.lists(labelled(), max_size=4, unique_by=lambda each: each.path))
@@ -69,11 +70,11 @@ def test_a_file_is_written_and_read_by_its_name(name: str, tmp_path: Path) -> No
 def test_what_a_file_looks_like() -> None:
     """Golden texts: a format is a promise."""
     shown = Labelled("a b.wav", SPANS, 160_000, "hybrid")
-    assert compose([shown, Labelled("c.wav", (), 16_000, "real")], format="csv").splitlines() == [
+    assert compose([shown, Labelled("c.wav", (), 16_000, "real", 1)], format="csv").splitlines() == [
         ",".join(CSV_COLUMNS),
-        "a b.wav,hybrid,10,3.42,4.1,fake,0.88",
-        "a b.wav,hybrid,10,7.88,8.3100625,fake,",
-        "c.wav,real,1,,,,",
+        "a b.wav,,hybrid,10,3.42,4.1,fake,0.88",
+        "a b.wav,,hybrid,10,7.88,8.3100625,fake,",
+        "c.wav,1,real,1,,,,",
     ]
     assert compose([shown], format="rttm").splitlines()[1:] == [
         "SPEAKER a%20b.wav 1 3.42 0.68 <NA> <NA> fake 0.8800 <NA>",
@@ -133,6 +134,7 @@ def test_what_people_change_by_hand_is_understood(tmp_path: Path) -> None:
         ("x.csv", "path,start_s,end_s\na,1,one\n", "line 2: expected seconds, received 'one'"),
         ("x.csv", "path,start_s,end_s\na,2,1\n", "line 2: segment bounds"),
         ("x.csv", "path,label,start_s,end_s\na,spoof,,\n", "expected a label of real, fake, hybrid"),
+        ("x.csv", "path,channel,start_s,end_s\na,left,,\n", "expected a channel, 0 or more, received 'left'"),
         ("x.csv", "path,start_s,end_s,confidence\na,1,2,7\n", "segment confidence"),
         ("x.jsonl", "{\n", "line 1: expected JSON"),
         ("x.jsonl", "[1]\n", "entry 1: expected an object with path and segments"),

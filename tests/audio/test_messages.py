@@ -4,22 +4,29 @@ import pytest
 
 from audio.errors import ToolkitError
 from audio.labels import LABELS
-from audio.messages import REASONS, TEXTS, reason_text, text
+from audio.messages import REASONS, listing, reason_text, text
 
-FACTS = {"probability": 0.914, "n_segments": 2, "fake_s": 1.25, "reason": "no speech"}
+FACTS = {"probability": 0.914, "n_segments": 2, "spans": "1.00-2.25 s", "genuine": 0.81, "reason": "no speech"}
 
 
 def test_every_outcome_has_a_sentence() -> None:
     """Catches a label without words, and a template with a misspelt fact."""
-    assert set(TEXTS) == {*LABELS, "abstained"}
-    assert all(text(key, **FACTS) for key in TEXTS)
+    for key in (*LABELS, "hybrid_one", "abstained"):
+        assert text(key, **FACTS)
 
 
 def test_facts_are_filled_in() -> None:
     sentence = text("hybrid", **FACTS)
     assert "91%" in sentence
-    assert "2, 1.25 s" in sentence
+    assert sentence.startswith("Hybrid: 2 spans look synthetic, 1.00-2.25 s; 81% of the clip looks genuine")
     assert text("abstained", reason=reason_text("no_speech")) == "Not judged: no speech was found in the recording."
+
+
+def test_lists_end_in_and_and_do_not_grow_for_ever() -> None:
+    assert listing([], at_most=3) == ""
+    assert listing(["a"], at_most=3) == "a"
+    assert listing(["a", "b", "c"], at_most=3) == "a, b and c"
+    assert listing(["a", "b", "c", "d", "e"], at_most=3) == "a, b, c and 2 more"
 
 
 def test_reason_codes_are_stable() -> None:

@@ -288,7 +288,7 @@ def test_results_of_detect(tmp_path):
     assert scores.clips["c.wav"] == ClipScores(reasons=("no such file",), failed=True)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_the_frozen_rows_still_read(version):
     """Catches a new version of the row that makes old result files unreadable."""
     (clip,) = read_scores(GOLDEN / f"detection_v{version}.json").clips.values()

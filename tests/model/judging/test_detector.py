@@ -19,9 +19,11 @@ from audio.segments import Segment, from_frames, n_frames, overlap, total
 from model.bundle import Calibration, read_bundle, write_bundle
 from model.judging.abstain import Limits
 from model.judging.detector import MIN_CLIP_SAMPLES, Detection, Detector
+from model.judging.localise import Ends
+from model.judging.quality import Quality
 
 WINDOW = 2 * RATE
-GOLDEN = Path(__file__).parents[2] / "golden" / "detection_v2.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "detection_v3.json"
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +145,7 @@ def test_an_operating_point_decides_how_much_an_accusation_needs(tmp_path):
     strict = Detector(folder, operating_point="never")
     assert strict.detect(fake).label == "real"
     assert pickle.loads(pickle.dumps(strict)).detect(fake).label == "real"
-    with pytest.raises(ModelError, match="operating point of default, never"):
+    with pytest.raises(ModelError, match="operating point of balanced, never"):
         Detector(folder, operating_point="1%")
 
 
@@ -253,6 +255,8 @@ def test_a_row_is_the_frozen_format(detector):
         duration_s=2.5,
         model="tiny",
         operating_point="5%",
+        ends=(Ends((7_680, 8_320), (16_000, 16_640)),),
+        quality=Quality(40_000, 32_000, -26.0, -3.0, 30.5, 0.0, 7_937.5, 0.0),
         warnings=("short",),
     )
     assert json.dumps(result.to_row("calls/a.wav")) + "\n" == GOLDEN.read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 from audio.errors import SegmentError
 from audio.segments import Segment, total
 from model.bundle import Thresholds
-from model.judging.localise import SHIFTS, localise, readings, with_confidence
+from model.judging.localise import END_SHIFT, SHIFTS, Ends, ends_of, localise, readings, with_confidence
 
 HOP = 320
 PLAIN = Thresholds(enter=0.6, exit=0.4, min_fake_samples=0, min_gap_samples=0)
@@ -106,3 +106,28 @@ def test_readings_start_at_the_thresholds_and_raise_them():
     totals = [total(spans) for spans in readings(scores, low, hop_samples=320, n_samples=32_000)]
     assert len(totals) == 1 + len(SHIFTS)
     assert totals == sorted(totals, reverse=True)
+
+
+def test_steep_ends_are_certain_and_slopes_are_not():
+    scores = np.array([0.1, 0.9, 0.9, 0.9, 0.1, 0.1, 0.35, 0.45, 0.55, 0.9, 0.5, 0.4, 0.3, 0.1], np.float32)
+    first, second = localise(scores, PLAIN, hop_samples=HOP, n_samples=14 * HOP - 5)
+    at = {"hop_samples": HOP, "n_samples": 14 * HOP - 5}
+    assert ends_of(first, scores, PLAIN.exit, **at) == Ends((HOP, HOP), (4 * HOP, 4 * HOP))
+    assert ends_of(second, scores, PLAIN.exit, **at) == Ends((6 * HOP, 8 * HOP), (11 * HOP, 13 * HOP))
+
+
+def test_the_ranges_of_ends_hold_what_other_thresholds_find():
+    """Against localise at thresholds in between, on random curves: no end lies outside its range."""
+    rng = np.random.default_rng(8)
+    for _ in range(200):
+        scores = np.convolve(rng.random(60), np.ones(5) / 5, "same").astype(np.float32)
+        found = localise(scores, PLAIN, hop_samples=HOP, n_samples=60 * HOP)
+        for span in found:
+            ends = ends_of(span, scores, PLAIN.exit, hop_samples=HOP, n_samples=60 * HOP)
+            assert ends.onset[0] <= span.onset <= ends.onset[1] < ends.offset[1]
+            assert ends.onset[0] < ends.offset[0] <= span.offset <= ends.offset[1]
+            for shift in (-0.9 * END_SHIFT, 0.5 * END_SHIFT, 0.9 * END_SHIFT):
+                moved = Thresholds(enter=0.6, exit=0.4 + shift, min_fake_samples=0, min_gap_samples=0)
+                others = localise(scores, moved, hop_samples=HOP, n_samples=60 * HOP)
+                inside = [o for o in others if o.onset < span.offset and span.onset < o.offset]
+                assert all(ends.onset[0] <= o.onset and o.offset <= ends.offset[1] for o in inside)

@@ -52,7 +52,7 @@ def test_spans_are_hatched_not_only_coloured(judged):
 def test_many_spans_leave_the_spectrogram_visible(judged):
     samples, detection = judged
     spans = tuple(Segment(1_000 * i, 1_000 * i + 500, confidence=0.9) for i in range(80))
-    wave, mel, curve = drawn(samples, replace(detection, spans=spans)).axes
+    wave, mel, curve = drawn(samples, replace(detection, spans=spans, ends=())).axes
     assert (len(mel.lines), len(wave.texts)) == (0, 0)
     assert not any(patch.get_hatch() for axes in (wave, curve) for patch in axes.patches)
     assert len(wave.patches) == 80
