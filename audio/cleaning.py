@@ -65,9 +65,30 @@ def speech_frames(samples: npt.NDArray[np.floating], *, hop_samples: int = FRAME
     SegmentError
         When `hop_samples` is below 1.
     """
-    power = frame_powers(samples, hop_samples=hop_samples)
-    loud = power >= 10.0 ** (SPEECH_FLOOR_DBFS / 10.0)
-    return _held(loud, HANGOVER_SAMPLES // hop_samples)
+    return SpeechMarker(hop_samples).mark(samples)
+
+
+class SpeechMarker:
+    """Marks frames piece by piece, as `speech_frames` marks them all: what comes later changes nothing."""
+
+    def __init__(self, hop_samples: int = FRAME_HOP_SAMPLES) -> None:
+        """Start a recording, in frames of `hop_samples`."""
+        self._hop = hop_samples
+        self._n_held = HANGOVER_SAMPLES // hop_samples if hop_samples > 0 else 0
+        self._since_loud = self._n_held + 1
+
+    def mark(self, samples: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+        """Mark the frames of the next samples; all pieces but the last must be whole frames.
+
+        Parameters, elements and errors are those of `speech_frames`.
+        """
+        power = frame_powers(samples, hop_samples=self._hop)
+        loud = power >= 10.0 ** (SPEECH_FLOOR_DBFS / 10.0)
+        position = np.arange(loud.size)
+        last_loud = np.maximum.accumulate(np.where(loud, position, -self._since_loud)) if loud.size else position
+        if loud.size:
+            self._since_loud = min(int(loud.size - last_loud[-1]), self._n_held + 1)
+        return position - last_loud <= self._n_held
 
 
 def is_steady(samples: npt.NDArray[np.floating]) -> bool:
@@ -90,13 +111,6 @@ def is_steady(samples: npt.NDArray[np.floating]) -> bool:
     levels_db = np.concatenate([_band_levels_db(each) for each in some])
     moved_db = np.abs(levels_db - np.median(levels_db, axis=0)).mean(axis=1)
     return bool(moved_db.max() < STEADY_DB)
-
-
-def _held(loud: npt.NDArray[np.bool_], n_held: int) -> npt.NDArray[np.bool_]:
-    """Keep each mark up for `n_held` more frames."""
-    position = np.arange(loud.size)
-    last_loud = np.maximum.accumulate(np.where(loud, position, -1 - n_held))
-    return position - last_loud <= n_held
 
 
 def _band_levels_db(blocks: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

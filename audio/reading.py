@@ -168,13 +168,15 @@ def inspect(path: str | os.PathLike[str]) -> FileFacts:
         return FileFacts(file.format, file.subtype, file.samplerate, file.channels, decoder)
 
 
-def blocks(path: str | os.PathLike[str], *, block_samples: int) -> Iterator[Samples]:
+def blocks(
+    path: str | os.PathLike[str], *, block_samples: int, channel: int | None = None
+) -> Iterator[Samples]:
     """Read a recording of any length in blocks, with bounded memory and without caps.
 
     Yields
     ------
-    float32 arrays (block_samples,) at 16 kHz, the last one shorter; end to end they equal `read(path)` bit
-    for bit. A recording without a sample yields nothing.
+    float32 arrays (block_samples,) at 16 kHz, the last one shorter; end to end they equal `read(path, channel=channel)`
+    bit for bit. A recording without a sample yields nothing.
 
     Raises
     ------
@@ -185,7 +187,7 @@ def blocks(path: str | os.PathLike[str], *, block_samples: int) -> Iterator[Samp
     """
     if block_samples < 1:
         raise UsageError(f"block_samples: expected at least 1, received {block_samples}")
-    return _recut(_pieces(Path(path), _NO_LIMITS), block_samples)
+    return _recut(_pieces(Path(path), _NO_LIMITS, channel), block_samples)
 
 
 def read_span(path: str | os.PathLike[str], onset: int, offset: int) -> Samples:

@@ -157,17 +157,19 @@ def _judge(
     from audio.reading import inspect, read
     from model.judging.detector import SCHEMA_VERSION
 
+    wants_picture = arguments.plot or arguments.show or (arguments.out is not None and not arguments.format)
     found: list[Detection] = []
     status = 0
     try:
         facts = inspect(clip)
         for channel in range(facts.channels) if arguments.channels == "each" else (None,):
-            samples = read(clip, channel=channel)
-            detection = detector.detect(samples, channel=channel)
+            samples = read(clip, channel=channel) if wants_picture else None
+            detection = detector.detect(clip if samples is None else samples, channel=channel)
             found.append(detection)
             _say(clip, facts, detection, arguments)
-            picture = place.with_name(place.name + _behind(channel) + ".png")
-            status = max(status, _draw(clip, samples, detection=detection, arguments=arguments, picture=picture))
+            if samples is not None:
+                picture = place.with_name(place.name + _behind(channel) + ".png")
+                status = max(status, _draw(clip, samples, detection=detection, arguments=arguments, picture=picture))
     except ToolkitError as error:
         _log.error("error: %s", error)
         if arguments.json:
@@ -300,9 +302,6 @@ def labels_of(clip: str, detection: Detection) -> Labelled:
 
 def _draw(clip: str, samples: Samples, *, detection: Detection, arguments: argparse.Namespace, picture: Path) -> int:
     """Save and show the picture as far as that was asked for; return the exit status."""
-    save = arguments.plot or (arguments.out is not None and not arguments.format)
-    if not (save or arguments.show):
-        return 0
     if len(samples) == 0:
         _log.info("%s: no samples, no picture", clip)
         return 0
@@ -310,7 +309,7 @@ def _draw(clip: str, samples: Samples, *, detection: Detection, arguments: argpa
 
     title = f"{Path(clip).name}: {_sentence(detection)}"
     try:
-        if save:
+        if arguments.plot or arguments.out is not None:
             save_picture(picture, samples, detection=detection, title=title)
             _log.info("picture: %s", picture)
         if arguments.show:

@@ -10,8 +10,8 @@ Every step is a function of this recording alone; nothing is kept between two ca
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,20 +19,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from audio.cleaning import is_steady, speech_frames
-from audio.errors import ModelError
 from audio.labels import LABELS
-from audio.reading import read
-from audio.segments import SAMPLE_RATE, Segment, from_frames, n_frames
+from audio.reading import blocks
+from audio.segments import SAMPLE_RATE, Segment, from_frames
 from model.bundle import BALANCED, Calibration, OperatingPoint, find_bundle, read_bundle
-from model.features import log_mel
-from model.judging.abstain import MIN_CLIP_SAMPLES, MIN_SPEECH_SAMPLES, cautions, reasons
+from model.judging.abstain import cautions, reasons
 from model.judging.localise import Ends, ends_of, readings, with_confidence
-from model.judging.quality import Quality, measure
+from model.judging.quality import Quality
 from model.judging.runtime import open_network
 from model.judging.samples import as_samples
+from model.judging.stream import PIECE_SAMPLES, Evidence, Listener
 from model.judging.verdict import Verdict, judge, softmax
-from model.judging.windows import Window, overlap_add, sliding_windows
 
 SCHEMA_VERSION = 3
 """Version of the row that `Detection.to_row` gives. Version 1 had neither warnings nor operating_point, version 2 no
@@ -127,24 +124,6 @@ def _seconds(bounds: tuple[int, int]) -> tuple[float, float]:
     return bounds[0] / SAMPLE_RATE, bounds[1] / SAMPLE_RATE
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Evidence:
-    """What the network says about a recording, before thresholds and calibration."""
-
-    frame_scores: Samples
-    """P(fake) per frame, float32 (n_frames,), read-only."""
-    window_logits: Samples
-    """Clip logits of each window that has something to say, float32 (n_votes, 3), at least one."""
-    speech: npt.NDArray[np.bool_]
-    """Which frames are speech, bool (n_frames,)."""
-
-    @property
-    def mean_frame_score(self) -> float:
-        """Mean P(fake) of the frames with speech; of all where there is none."""
-        heard = self.frame_scores[self.speech] if self.speech.any() else self.frame_scores
-        return float(heard.mean(dtype=np.float64))
-
-
 def conclude(
     found: Evidence, calibration: Calibration, point: OperatingPoint, *, hop_samples: int, n_samples: int
 ) -> Verdict:
@@ -228,19 +207,14 @@ class Detector:
         ModelError
             The network does not do what its bundle says.
         """
-        samples = _load(source, sample_rate, channel)
-        return replace(self._detect(samples), channel=channel)
-
-    def _detect(self, samples: Samples) -> Detection:
-        """Judge samples at 16 kHz."""
-        speech = speech_frames(samples, hop_samples=self._bundle.frame_hop_samples)
-        quality = measure(samples, speech)
-        if broken := reasons(quality, self._bundle.limits):
-            return self._abstain(samples, broken, quality)
-        found = self._evidence(samples, speech)
-        if found is None:
-            return self._abstain(samples, ("no_speech",), quality)
-        return self._judge(samples, found, quality)
+        listener = Listener(self._bundle, self._network)
+        for piece in _pieces(source, sample_rate, channel):
+            listener.hear(piece)
+        found, quality = listener.finish()
+        broken = reasons(quality, self._bundle.limits) or (("no_speech",) if found is None else ())
+        if found is None or broken:
+            return self._abstain(broken, quality, channel)
+        return self._judge(found, quality, channel)
 
     def evidence(self, samples: Samples) -> Evidence | None:
         """Run the network over a recording, without drawing conclusions from it.
@@ -259,106 +233,60 @@ class Detector:
         ModelError
             The network does not do what its bundle says.
         """
-        return self._evidence(samples, speech_frames(samples, hop_samples=self._bundle.frame_hop_samples))
+        listener = Listener(self._bundle, self._network)
+        listener.hear(samples)
+        return listener.finish()[0]
 
-    def _evidence(self, samples: Samples, speech: npt.NDArray[np.bool_]) -> Evidence | None:
-        """The same, for a recording whose frames with speech are known."""
-        if len(samples) < MIN_CLIP_SAMPLES:
-            return None
-        hop = self._bundle.frame_hop_samples
-        windows = self._windows(len(samples))
-        votes = _votes(windows, samples, speech=speech, hop_samples=hop)
-        if not any(votes):
-            return None
-        scored = [self._run(samples[w.onset : w.offset]) for w in windows]
-        pieces = ((w.onset // hop, scores) for w, (scores, _) in zip(windows, scored, strict=True))
-        logits = [logits for vote, (_, logits) in zip(votes, scored, strict=True) if vote]
-        return Evidence(_read_only(overlap_add(pieces, len(speech))), np.stack(logits), speech)
-
-    def _windows(self, n_samples: int) -> list[Window]:
-        return sliding_windows(
-            n_samples,
-            window_samples=self._bundle.window_samples,
-            step_samples=self._bundle.step_samples,
-            hop_samples=self._bundle.frame_hop_samples,
-        )
-
-    def _judge(self, samples: Samples, found: Evidence, quality: Quality) -> Detection:
+    def _judge(self, found: Evidence, quality: Quality, channel: int | None) -> Detection:
         """Draw the conclusions."""
-        bundle, hop = self._bundle, self._bundle.frame_hop_samples
-        verdict = conclude(found, bundle.calibration, self._point, hop_samples=hop, n_samples=len(samples))
+        bundle, hop, n_samples = self._bundle, self._bundle.frame_hop_samples, quality.n_samples
+        verdict = conclude(found, bundle.calibration, self._point, hop_samples=hop, n_samples=n_samples)
         return Detection(
             label=verdict.label,
             probabilities=dict(zip(LABELS, verdict.probabilities.tolist(), strict=True)),
             spans=tuple(with_confidence(s, found.frame_scores, hop_samples=hop) for s in verdict.spans),
-            ends=tuple(self._ends(span, found, len(samples)) for span in verdict.spans),
+            ends=tuple(self._ends(span, found, n_samples) for span in verdict.spans),
             frame_scores=found.frame_scores,
             reasons=(),
-            quality=quality,
             warnings=cautions(quality),
-            **self._facts(samples),
+            **self._facts(quality, channel),
         )
-
-    def _run(self, window: Samples) -> tuple[Samples, Samples]:
-        """Frame scores (frames,) and clip logits (3,) of one window."""
-        bundle = self._bundle
-        scores, logits = self._network.run(log_mel(window, bundle.features))
-        expected = n_frames(len(window), bundle.frame_hop_samples)
-        if len(scores) != expected:
-            raise ModelError(
-                f"{bundle.onnx_path}: expected {expected} frame scores for {len(window)} samples, "
-                f"received {len(scores)}"
-            )
-        return scores, logits
 
     def _ends(self, span: Segment, found: Evidence, n_samples: int) -> Ends:
         hop, exit = self._bundle.frame_hop_samples, self._point.thresholds.exit
         return ends_of(span, found.frame_scores, exit, hop_samples=hop, n_samples=n_samples)
 
-    def _abstain(self, samples: Samples, reasons: tuple[str, ...], quality: Quality) -> Detection:
+    def _abstain(self, reasons: tuple[str, ...], quality: Quality, channel: int | None) -> Detection:
         """A result without a verdict."""
         return Detection(
             label=None,
             probabilities=dict.fromkeys(LABELS),
             spans=(),
-            frame_scores=_read_only(np.zeros(0, dtype=np.float32)),
+            frame_scores=_NO_SCORES,
             reasons=reasons,
-            quality=quality,
-            **self._facts(samples),
+            **self._facts(quality, channel),
         )
 
-    def _facts(self, samples: Samples) -> dict[str, Any]:
+    def _facts(self, quality: Quality, channel: int | None) -> dict[str, Any]:
         """What every result says, verdict or not."""
         return {
-            "duration_s": len(samples) / SAMPLE_RATE,
+            "duration_s": quality.duration_s,
             "frame_hop_s": self._bundle.frame_hop_samples / SAMPLE_RATE,
+            "quality": quality,
+            "channel": channel,
             "model": self._bundle.name,
             "operating_point": self._point.name,
         }
 
 
-def _load(source: str | os.PathLike[str] | npt.ArrayLike, sample_rate: int, channel: int | None) -> Samples:
+_NO_SCORES: Samples = np.zeros(0, dtype=np.float32)
+_NO_SCORES.setflags(write=False)
+
+
+def _pieces(
+    source: str | os.PathLike[str] | npt.ArrayLike, sample_rate: int, channel: int | None
+) -> Iterable[Samples]:
+    """The samples of a file of any length, block by block, or those of an array."""
     if isinstance(source, (str, os.PathLike)):
-        return read(Path(source), channel=channel)
-    return as_samples(source, sample_rate=sample_rate)
-
-
-def _votes(windows: list[Window], samples: Samples, *, speech: npt.NDArray[np.bool_], hop_samples: int) -> list[bool]:
-    """Which windows have something to say about the clip: those with enough speech that is no steady sound.
-
-    Speech scattered so thinly that no window has enough is judged where there is most of it. No window votes
-    when the whole recording has too little of it, or nothing but tones, hum and the like.
-    """
-    enough = MIN_SPEECH_SAMPLES // hop_samples
-    if np.count_nonzero(speech) < enough:
-        return [False] * len(windows)
-    counts = [int(np.count_nonzero(speech[w.onset // hop_samples : -(-w.offset // hop_samples)])) for w in windows]
-    enough = min(enough, max(counts))
-    return [
-        count >= enough and not is_steady(samples[w.onset : w.offset]) for w, count in zip(windows, counts, strict=True)
-    ]
-
-
-def _read_only(array: Samples) -> Samples:
-    array.setflags(write=False)
-    return array
+        return blocks(Path(source), block_samples=PIECE_SAMPLES, channel=channel)
+    return [as_samples(source, sample_rate=sample_rate)]

@@ -6,7 +6,6 @@ depends on any other recording. The facts only describe; `model.judging.abstain`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -141,27 +140,65 @@ def measure(samples: Samples, speech: Marks) -> Quality:
     expected = n_frames(samples.size, FRAME_HOP_SAMPLES)
     if speech.shape != (expected,):
         raise AudioError(f"speech: expected {expected} frames for {samples.size} samples, received {speech.shape}")
-    hop = FRAME_HOP_SAMPLES
-    looks = [_look(samples[a:b], speech[a // hop : -(-b // hop)]) for a, b in _blocks(samples.size)]
-    powers = np.concatenate([look.powers for look in looks])
-    n_speech = int(np.count_nonzero(speech))
-    return Quality(
-        n_samples=samples.size,
-        speech_samples=n_speech * hop,
-        level_dbfs=_db(float(powers[speech].mean())) if n_speech else None,
-        peak_dbfs=_db(max(look.peak for look in looks) ** 2),
-        snr_db=snr_of_frames(powers[powers > SILENCE_POWER]),
-        clipped_share=sum(look.clipped_samples for look in looks) / max(1, n_speech * hop),
-        bandwidth_hz=_bandwidth_hz(looks),
-        music_share=sum(look.musical_frames for look in looks) / max(1, n_speech),
-    )
+    meter = Meter()
+    meter.hear(samples, speech)
+    return meter.finish()
 
 
-def _blocks(n_samples: int) -> Iterator[tuple[int, int]]:
-    """Yield where blocks begin and end; half a block at the end, or less, belongs to the one before."""
-    count = max(1, (n_samples + BLOCK_SAMPLES // 2) // BLOCK_SAMPLES)
-    edges = [i * BLOCK_SAMPLES for i in range(count)]
-    return zip(edges, [*edges[1:], n_samples], strict=True)
+class Meter:
+    """Measures a recording piece by piece and keeps none of its samples but those of a block that is not whole yet."""
+
+    def __init__(self) -> None:
+        """Start a recording."""
+        self._held: Samples = np.zeros(0, dtype=np.float32)
+        self._marks: Marks = np.zeros(0, dtype=np.bool_)
+        self._n_samples = 0
+        self._peak = 0.0
+        self._powers: list[Numbers] = []
+        self._speech: list[Marks] = []
+        self._musical_frames = self._clipped_samples = self._n_spectra = 0
+        self._band_power, self._band_floor = np.zeros(N_BANDS), np.zeros(N_BANDS)
+
+    def hear(self, samples: Samples, speech: Marks) -> None:
+        """Take the next samples with the marks of their frames; all pieces but the last must be whole frames."""
+        self._n_samples += samples.size
+        self._held = np.concatenate([self._held, samples]) if self._held.size else samples
+        self._marks = np.concatenate([self._marks, speech]) if self._marks.size else speech
+        # Half a block at the end, or less, belongs to the one before: a block is whole when more than that follows.
+        done = 0
+        while self._held.size - done >= BLOCK_SAMPLES + BLOCK_SAMPLES // 2:
+            self._look(done, done + BLOCK_SAMPLES)
+            done += BLOCK_SAMPLES
+        self._held, self._marks = self._held[done:], self._marks[done // FRAME_HOP_SAMPLES :]
+
+    def finish(self) -> Quality:
+        """Return what the recording was like."""
+        self._look(0, self._held.size)
+        powers, speech = np.concatenate(self._powers), np.concatenate(self._speech)
+        n_speech = int(np.count_nonzero(speech))
+        return Quality(
+            n_samples=self._n_samples,
+            speech_samples=n_speech * FRAME_HOP_SAMPLES,
+            level_dbfs=_db(float(powers[speech].mean())) if n_speech else None,
+            peak_dbfs=_db(self._peak**2),
+            snr_db=snr_of_frames(powers[powers > SILENCE_POWER]),
+            clipped_share=self._clipped_samples / max(1, n_speech * FRAME_HOP_SAMPLES),
+            bandwidth_hz=_bandwidth_hz(self._band_power, self._band_floor) if self._n_spectra else None,
+            music_share=self._musical_frames / max(1, n_speech),
+        )
+
+    def _look(self, onset: int, offset: int) -> None:
+        hop = FRAME_HOP_SAMPLES
+        marks = self._marks[onset // hop : -(-offset // hop)]
+        look = _look(self._held[onset:offset], marks)
+        self._peak = max(self._peak, look.peak)
+        self._powers.append(look.powers)
+        self._speech.append(marks)
+        self._musical_frames += look.musical_frames
+        self._clipped_samples += look.clipped_samples
+        self._n_spectra += look.n_spectra
+        self._band_power += look.n_spectra * look.band_power
+        self._band_floor += look.n_spectra * look.band_floor
 
 
 def _look(samples: Samples, speech: Marks) -> _Look:
@@ -212,13 +249,8 @@ def _n_clipped(block: Samples, speech: Marks) -> int:
     return int(np.count_nonzero(on_flat_tops(block)[: in_speech.size] & in_speech))
 
 
-def _bandwidth_hz(looks: list[_Look]) -> float | None:
-    """Read the upper edge of the highest band that carries something."""
-    weights = np.array([look.n_spectra for look in looks], dtype=np.float64)
-    if not weights.any():
-        return None
-    power = np.average([look.band_power for look in looks], axis=0, weights=weights)
-    floor = np.average([look.band_floor for look in looks], axis=0, weights=weights)
+def _bandwidth_hz(power: Numbers, floor: Numbers) -> float | None:
+    """Read the upper edge of the highest band that carries something, of sums over the same spectra, (n_bands,)."""
     width_hz = BAND_BINS * SAMPLE_RATE / SPECTRUM_SAMPLES
     audible = np.arange(power.size) * width_hz >= BAND_LOWEST_HZ
     strongest = power[audible].max()

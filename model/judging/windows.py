@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,18 +84,47 @@ def overlap_add(pieces: Iterable[tuple[int, NDArray[np.float32]]], n_frames: int
     ModelError
         A piece does not fit into the recording, or a frame is left without a score.
     """
-    total = np.zeros(n_frames, dtype=np.float64)
-    weight = np.zeros(n_frames, dtype=np.int64)
+    joined = Joined()
     for first, scores in pieces:
-        where = slice(first, first + len(scores))
-        if not 0 <= first <= where.stop <= n_frames:
-            raise ModelError(f"frame scores: expected frames within 0 to {n_frames}, received {first} to {where.stop}")
+        joined.add(first, scores)
+    return joined.scores(n_frames)
+
+
+class Joined:
+    """Frame scores of a recording whose length is not known yet: `overlap_add`, window by window."""
+
+    def __init__(self) -> None:
+        """Start without a frame."""
+        self._total = np.zeros(0, dtype=np.float64)
+        self._weight = np.zeros(0, dtype=np.int64)
+        self._reach = 0
+
+    def add(self, first: int, scores: NDArray[np.float32]) -> None:
+        """Add a window's scores, float32 (frames,), from its first frame on."""
+        if first < 0:
+            raise ModelError(f"frame scores: expected a first frame of 0 or more, received {first}")
+        end = first + len(scores)
+        if end > self._total.size:
+            size = max(end, 2 * self._total.size)
+            self._total, self._weight = _grown(self._total, size), _grown(self._weight, size)
         triangle = _triangle(len(scores))
-        total[where] += triangle * scores
-        weight[where] += triangle
-    if not weight.all():
-        raise ModelError(f"frame scores: no window covers frame {int(np.argmin(weight))} of {n_frames}")
-    return (total / weight).astype(np.float32)
+        self._total[first:end] += triangle * scores
+        self._weight[first:end] += triangle
+        self._reach = max(self._reach, end)
+
+    def scores(self, n_frames: int) -> NDArray[np.float32]:
+        """Return the averages of all `n_frames` frames; errors are those of `overlap_add`."""
+        if self._reach > n_frames:
+            raise ModelError(f"frame scores: expected frames within 0 to {n_frames}, received up to {self._reach}")
+        weight = _grown(self._weight[:n_frames], n_frames)
+        if not weight.all():
+            raise ModelError(f"frame scores: no window covers frame {int(np.argmin(weight))} of {n_frames}")
+        return (self._total[:n_frames] / weight).astype(np.float32)
+
+
+def _grown(array: NDArray[Any], size: int) -> NDArray[Any]:
+    """Return the array with zeros behind it, up to a size."""
+    return array if array.size == size else np.concatenate([array, np.zeros(size - array.size, array.dtype)])
 
 
 def _triangle(length: int) -> NDArray[np.int64]:

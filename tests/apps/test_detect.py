@@ -499,5 +499,5 @@ def test_output_arrives_clip_by_clip(clip, tiny_bundle, monkeypatch):
     seen = []
     monkeypatch.setattr(sys, "stdout", stdout)
     monkeypatch.setattr(detect, "_draw", lambda *args, **kwargs: seen.append(stdout.flushed) or 0)
-    assert cli.main(["--json", str(clip), str(clip), "--model", str(tiny_bundle)]) == 0
+    assert cli.main(["--json", "--plot", str(clip), str(clip), "--model", str(tiny_bundle)]) == 0
     assert seen == [1, 2]

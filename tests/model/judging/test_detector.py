@@ -17,8 +17,8 @@ from audio.errors import AudioError, ModelError
 from audio.labels import LABELS, label_of
 from audio.segments import Segment, from_frames, n_frames, overlap, total
 from model.bundle import Calibration, read_bundle, write_bundle
-from model.judging.abstain import Limits
-from model.judging.detector import MIN_CLIP_SAMPLES, Detection, Detector
+from model.judging.abstain import MIN_CLIP_SAMPLES, Limits
+from model.judging.detector import Detection, Detector
 from model.judging.localise import Ends
 from model.judging.quality import Quality
 

@@ -90,5 +90,5 @@ def test_overlap_add_of_nothing():
 def test_overlap_add_refuses_what_does_not_fit():
     with pytest.raises(ModelError, match="no window covers frame 3 of 4"):
         overlap_add([(0, np.ones(3, np.float32))], 4)
-    with pytest.raises(ModelError, match="expected frames within 0 to 4, received 2 to 5"):
+    with pytest.raises(ModelError, match="expected frames within 0 to 4, received up to 5"):
         overlap_add([(2, np.ones(3, np.float32))], 4)
