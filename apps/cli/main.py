@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from apps.cli import corpora, detect, evaluate, export, importing, metrics
+from apps.cli import corpora, detect, evaluate, export, importing, metrics, scan
 from audio.errors import ToolkitError, UsageError
 
 COMMANDS = {
     "detect": detect,
+    "scan": scan,
     "import": importing,
     "evaluate": evaluate,
     "metrics": metrics,
