@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--operating-point",
         metavar="NAME",
-        help="how much evidence an accusation needs: one of the model's (default: its first)",
+        help="how much evidence an accusation needs: one of the model's, or a .json of calibrate (default: its first)",
     )
     parser.add_argument(
         "--runtime", metavar="NAME", help="what runs the network: onnx or litert (default: what the model is for)"

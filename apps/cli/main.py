@@ -16,12 +16,13 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from apps.cli import corpora, detect, evaluate, export, importing, metrics, scan
+from apps.cli import calibrate, corpora, detect, evaluate, export, importing, metrics, scan
 from audio.errors import ToolkitError, UsageError
 
 COMMANDS = {
     "detect": detect,
     "scan": scan,
+    "calibrate": calibrate,
     "import": importing,
     "evaluate": evaluate,
     "metrics": metrics,

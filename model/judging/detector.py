@@ -30,6 +30,7 @@ from model.judging.runtime import open_network
 from model.judging.samples import as_samples
 from model.judging.stream import PIECE_SAMPLES, Evidence, Listener
 from model.judging.verdict import Verdict, judge, softmax
+from model.points import point_of
 
 SCHEMA_VERSION = 3
 """Version of the row that `Detection.to_row` gives. Version 1 had neither warnings nor operating_point, version 2 no
@@ -163,7 +164,7 @@ class Detector:
         model
             folder of a bundle; None takes the shipped one, or else the newest run.
         operating_point
-            name of one of the bundle's; None: its default.
+            name of one of the bundle's, or a .json of `script.py calibrate`; None: the bundle's default.
         runtime
             what runs the network, one of `model.judging.runtime.RUNTIMES`; None: what the bundle was made for.
 
@@ -173,13 +174,14 @@ class Detector:
             There is no such bundle, operating point or runtime, or it is broken.
         """
         self._bundle = read_bundle(find_bundle(None if model is None else Path(model)))
-        self._point = self._bundle.operating_point(operating_point)
+        self._point = point_of(self._bundle, operating_point)
+        self._asked = operating_point
         self._runtime = runtime
         self._network = open_network(self._bundle, runtime)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process as a path: a running network does not pickle."""
-        return partial(type(self), operating_point=self._point.name, runtime=self._runtime), (self._bundle.path,)
+        return partial(type(self), operating_point=self._asked, runtime=self._runtime), (self._bundle.path,)
 
     def detect(
         self,

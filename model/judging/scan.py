@@ -12,6 +12,7 @@ and moved onto it at the end: a broken run and an unbroken one leave the same by
 from __future__ import annotations
 
 import csv
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,8 +25,9 @@ from audio.digest import file_sha256
 from audio.errors import AudioError, ToolkitError, UsageError
 from audio.labels import LABELS
 from audio.segments import SAMPLE_RATE
-from model.bundle import CARD_NAME, find_bundle, read_bundle
+from model.bundle import find_bundle, read_bundle
 from model.judging.detector import Detection, Detector
+from model.points import model_sha256, point_of
 
 SCHEMA_VERSION = 1
 """Version of the table. A column may be added at its end; a new version says when others change."""
@@ -82,9 +84,8 @@ class How:
     def settings(self) -> str:
         """Everything that decides a row besides the file: a journal of other settings is refused."""
         bundle = read_bundle(find_bundle(self.model))
-        point = bundle.operating_point(self.operating_point).name
-        facts = file_sha256(bundle.path / CARD_NAME)  # it holds the hashes of the networks, calibration and points
-        return f"{SCHEMA_VERSION} {facts} {point} {self.runtime} {self.each_channel}"
+        point = json.dumps(point_of(bundle, self.operating_point).to_json(), sort_keys=True)
+        return f"{SCHEMA_VERSION} {model_sha256(bundle)} {point} {self.runtime} {self.each_channel}"
 
 
 def scan(paths: Iterable[str], out: Path, how: How, *, workers: int = 1) -> Iterator[list[jobs.Row]]:

@@ -229,7 +229,12 @@ def _span_f1(judged: Sequence[Judged], verdicts: Sequence[Verdict]) -> float:
 
 
 def points_for(
-    rates: Mapping[str, float], judged: Sequence[Judged], calibration: Calibration, thresholds: Thresholds
+    rates: Mapping[str, float],
+    judged: Sequence[Judged],
+    calibration: Calibration,
+    thresholds: Thresholds,
+    *,
+    temperature: float = 1.0,
 ) -> list[OperatingPoint]:
     """Choose an operating point for each rate of false alarms, none without enough genuine clips.
 
@@ -241,7 +246,7 @@ def points_for(
         Share of genuine clips, in (0, 1), by name.
     judged
         Dev clips.
-    calibration, thresholds
+    calibration, thresholds, temperature
         What goes with the points.
     """
     genuine = [found for found in judged if found.clip.label == REAL]
@@ -251,7 +256,7 @@ def points_for(
     points = []
     for name, rate in rates.items():
         bias = _bias_for(rate, needed)
-        points.append(OperatingPoint(name, bias, thresholds, _measured(rate, needed > bias, genuine)))
+        points.append(OperatingPoint(name, bias, thresholds, _measured(rate, needed > bias, genuine), temperature))
     return points
 
 
