@@ -57,6 +57,23 @@ TEXTS: Mapping[str, str] = MappingProxyType(
         "noise": ", speech {snr_db:.0f} dB over its noise",
         "mind": "mind: {warning}",
         "channel": "{path}, channel {channel}",
+        "evidence": (
+            "A verdict is evidence, not proof. It says how far the sound of this file resembles speech that a program "
+            "made, as far as the model has heard such programs. It does not say who spoke, who made the file, or why."
+        ),
+        "repeat": (
+            "A second examiner gets the same result from the same bytes with the same model and settings; the hashes "
+            "below say whether they are the same."
+        ),
+        "ends_note": (
+            "The ranges say where an end might lie as well: how exactly the model points, not how right it is."
+        ),
+        "heard_note": "What was judged: {what}, brought to 16 kHz. Each button plays one fake span.",
+        "excerpts_note": "Too long to keep whole: the first {n} fake spans, with a second before and behind each.",
+        "point_note": (
+            "Operating point {name}: of {genuine_clips} genuine recordings of {speakers} speakers that the model was "
+            "tuned on, {false_alarms:.1%} are accused (95 % interval {low:.1%} to {high:.1%})."
+        ),
     }
 )
 """What is said of a result; the names in braces are the facts that `text` expects."""

@@ -1,12 +1,14 @@
-"""Reports as one HTML file that needs nothing else: no network, no script, pictures inside; and tables as plain text.
+"""Reports as one HTML file that needs nothing else: no network, pictures and sound inside; and tables as plain text.
 
 A report is a row of blocks; how they look is decided here alone. All text is escaped, so what stands in a stranger's
-manifest cannot become markup, and the page forbids the browser to load anything.
+manifest cannot become markup. The page forbids the browser to load anything, and to run anything but the few lines that
+play a span, which it knows by their hash; without players there is no script at all.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import unicodedata
 from collections.abc import Sequence
@@ -74,7 +76,31 @@ class Picture:
         return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
 
 
-Block = Heading | Paragraph | Table | Picture
+@dataclass(frozen=True)
+class Mark:
+    """A stretch of a recording that can be played alone, in seconds; `text` is what its button says."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Player:
+    """A recording to listen to, and buttons for stretches of it; `media_type` as in "audio/flac"."""
+
+    sound: bytes
+    media_type: str
+    marks: tuple[Mark, ...] = ()
+    caption: str = ""
+
+    @property
+    def uri(self) -> str:
+        """The sound itself as a `data:` address."""
+        return f"data:{self.media_type};base64," + base64.b64encode(self.sound).decode("ascii")
+
+
+Block = Heading | Paragraph | Table | Picture | Player
 
 
 def write_page(path: str | os.PathLike[str], blocks: Sequence[Block], *, title: str) -> None:
@@ -101,7 +127,11 @@ def page_text(blocks: Sequence[Block], *, title: str) -> str:
         raise ToolkitError("pages need Jinja2: install it with 'pip install jinja2'") from None
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     named = [(type(block).__name__, block) for block in blocks]
-    return environment.from_string(_TEMPLATE).render(title=title, blocks=named) + "\n"
+    plays = any(isinstance(block, Player) for block in blocks)
+    script_hash = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode("ascii")
+    allowed = f"; media-src data:; script-src 'sha256-{script_hash}'" if plays else ""
+    template = environment.from_string(_TEMPLATE)
+    return template.render(title=title, blocks=named, allowed=allowed, script=_SCRIPT if plays else "") + "\n"
 
 
 def table_text(table: Table) -> str:
@@ -129,12 +159,28 @@ def _width(text: str) -> int:
     return len(text) + wide - sum(unicodedata.combining(char) > 0 for char in text)
 
 
+_SCRIPT = """
+document.addEventListener("click", function (event) {
+  const button = event.target.closest("button[data-start]");
+  if (!button) return;
+  const audio = button.closest("figure").querySelector("audio");
+  const end = Number(button.dataset.end);
+  audio.currentTime = Number(button.dataset.start);
+  audio.ontimeupdate = function () {
+    if (audio.currentTime >= end) { audio.pause(); audio.ontimeupdate = null; }
+  };
+  audio.play();
+});
+"""
+"""Plays the stretch that a button stands for, and stops at its end."""
+
 _TEMPLATE = """\
 <!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'{{ allowed }}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{{ title }}</title>
@@ -156,6 +202,7 @@ th, td { padding: .2rem .7rem; border-bottom: 1px solid var(--line); text-align:
 th.words, td.words { text-align: left; font-weight: inherit; white-space: normal }
 thead th, thead th.words { font-weight: 600 } tr.marked { font-weight: 700; color: var(--alarm) }
 figure { margin: 1.2rem 0 } img { max-width: 100%; height: auto; background: #ffffff; border-radius: .2rem }
+audio { width: 100% } button { font: inherit; margin: .2rem .4rem .2rem 0; padding: .1rem .6rem; cursor: pointer }
 @media (max-width: 40rem) { th, td { padding: .2rem .35rem } }
 @media print { body { margin: 0; max-width: none } figure, tr { break-inside: avoid } }
 </style>
@@ -169,6 +216,19 @@ figure { margin: 1.2rem 0 } img { max-width: 100%; height: auto; background: #ff
 <p{% if block.alarm %} class="alarm"{% endif %}>{{ block.text }}</p>
 {% elif kind == "Picture" %}
 <figure><img src="{{ block.uri }}" alt="{{ block.alt }}">
+{% if block.caption %}
+<figcaption>{{ block.caption }}</figcaption>
+{% endif %}
+</figure>
+{% elif kind == "Player" %}
+<figure><audio controls preload="metadata" src="{{ block.uri }}"></audio>
+{% if block.marks %}
+<p>
+{% for mark in block.marks %}
+<button type="button" data-start="{{ mark.start_s }}" data-end="{{ mark.end_s }}">{{ mark.text }}</button>
+{% endfor %}
+</p>
+{% endif %}
 {% if block.caption %}
 <figcaption>{{ block.caption }}</figcaption>
 {% endif %}
@@ -199,6 +259,9 @@ figure { margin: 1.2rem 0 } img { max-width: 100%; height: auto; background: #ff
 </table></div>
 {% endif %}
 {% endfor %}
+{% if script %}
+<script>{{ script | safe }}</script>
+{% endif %}
 </body>
 </html>
 """

@@ -30,6 +30,7 @@ examples:
   python script.py detect call.wav --channels each          the two sides of a call, each on its own
   python script.py detect a.wav --format audacity,textgrid  labels to listen to and to correct, in outputs/
   python script.py detect upload.mp3 --quiet --fail-on fake,hybrid    only the exit status: 3 when it is one
+  python script.py detect interview.wav --report record.html    a page to keep: verdict, sound, spans, hashes
   python script.py detect voice.m4a --model runs/mine       the model of a run of your own
 
 A recording that cannot be read does not stop the others: its line goes to stderr (with --json also a row
@@ -93,6 +94,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help="write label files too: csv, json, rttm, audacity, textgrid, srt",
     )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="HTML",
+        help="write a page that plays and shows one recording, with all facts and hashes; opens offline",
+    )
     parser.add_argument("--plot", action="store_true", help="save a picture of each recording")
     parser.add_argument("--show", action="store_true", help="show the picture in a window")
     parser.add_argument(
@@ -136,6 +143,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.json and arguments.quiet:
         raise UsageError("detect: expected --json or --quiet, received both")
+    if arguments.report is not None and len(arguments.clips) > 1:
+        raise UsageError(f"--report: expected one recording, received {len(arguments.clips)}")
     from model.judging.detector import Detector
 
     detector = Detector(arguments.model, operating_point=arguments.operating_point, runtime=arguments.runtime)
@@ -158,16 +167,19 @@ def _judge(
     from model.judging.detector import SCHEMA_VERSION
 
     wants_picture = arguments.plot or arguments.show or (arguments.out is not None and not arguments.format)
+    exhibits = []
     found: list[Detection] = []
     status = 0
     try:
         facts = inspect(clip)
         for channel in range(facts.channels) if arguments.channels == "each" else (None,):
-            samples = read(clip, channel=channel) if wants_picture else None
+            samples = read(clip, channel=channel) if wants_picture or arguments.report else None
             detection = detector.detect(clip if samples is None else samples, channel=channel)
             found.append(detection)
             _say(clip, facts, detection, arguments)
-            if samples is not None:
+            if samples is not None and arguments.report:
+                exhibits.append((facts, samples, detection))
+            if samples is not None and wants_picture:
                 picture = place.with_name(place.name + _behind(channel) + ".png")
                 status = max(status, _draw(clip, samples, detection=detection, arguments=arguments, picture=picture))
     except ToolkitError as error:
@@ -175,7 +187,28 @@ def _judge(
         if arguments.json:
             _print_row({"schema_version": SCHEMA_VERSION, "path": clip, "error": str(error)})
         return found, 1
-    return found, status
+    return found, max(status, _report(clip, exhibits, arguments, detector))
+
+
+def _report(
+    clip: str, shown: list[tuple[FileFacts, Samples, Detection]], arguments: argparse.Namespace, detector: Detector
+) -> int:
+    """Write the page that was asked for; return the exit status."""
+    if not shown:
+        return 0
+    from model.judging.report import Exhibit, write_report
+
+    exhibits = [Exhibit(Path(clip), facts, samples, found, _sentence(found)) for facts, samples, found in shown]
+    settings = {"channels": arguments.channels, "runtime": arguments.runtime or "the model's own"}
+    try:
+        write_report(
+            arguments.report, exhibits, bundle=detector.bundle, point=detector.operating_point, settings=settings
+        )
+    except ToolkitError as error:
+        _log.error("error: %s", error)
+        return 1
+    _log.info("report: %s", arguments.report)
+    return 0
 
 
 def _behind(channel: int | None) -> str:

@@ -8,7 +8,6 @@ import logging
 import os
 import platform
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     from apps.pretraining.findings import Findings
     from apps.pretraining.sets import Exams
     from apps.pretraining.targets import Outcome
-    from model.bundle import Bundle
+    from model.judging.report import software_version
+from model.bundle import Bundle
 
 HELP = "Judge the test rows of a corpus with a bundle, and write its model card and the figures behind it."
 
@@ -143,15 +143,6 @@ def stamp(bundle: Bundle, exams: Exams) -> dict[str, str]:
         "packages": ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES),
         "command": f"python -m apps.pretraining.card --corpus DIR{split}",
     }
-
-
-def software_version() -> str:
-    """Return the version of the toolkit, installed or run from its folder."""
-    try:
-        return metadata.version(DISTRIBUTION)
-    except metadata.PackageNotFoundError:
-        project = Path(__file__).parents[2] / "pyproject.toml"
-        return str(tomllib.loads(project.read_text("utf-8"))["project"]["version"])
 
 
 def _figures_text(exams: Exams, found: Findings, outcomes: Sequence[Outcome], facts: Mapping[str, str]) -> str:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from audio.labels import LABELS
 from audio.reading import blocks
 from audio.segments import SAMPLE_RATE, Segment, from_frames
-from model.bundle import BALANCED, Calibration, OperatingPoint, find_bundle, read_bundle
+from model.bundle import BALANCED, Bundle, Calibration, OperatingPoint, find_bundle, read_bundle
 from model.judging.abstain import cautions, reasons
 from model.judging.localise import Ends, ends_of, readings, with_confidence
 from model.judging.quality import Quality
@@ -178,6 +178,16 @@ class Detector:
         self._asked = operating_point
         self._runtime = runtime
         self._network = open_network(self._bundle, runtime)
+
+    @property
+    def bundle(self) -> Bundle:
+        """The model."""
+        return self._bundle
+
+    @property
+    def operating_point(self) -> OperatingPoint:
+        """What decides how much evidence an accusation needs."""
+        return self._point
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process as a path: a running network does not pickle."""

@@ -7,6 +7,7 @@ where it is needed.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,16 @@ def save_picture(path: str | os.PathLike[str], samples: Samples, *, detection: D
     ToolkitError
         Matplotlib is missing or the file cannot be written.
     """
+    png = picture_png(samples, detection=detection, title=title)
+    try:
+        with replacing(path) as beside:
+            beside.write_bytes(png)
+    except OSError as error:
+        raise ToolkitError(f"{path}: the picture cannot be written: {error.strerror}") from None
+
+
+def picture_png(samples: Samples, *, detection: Detection, title: str) -> bytes:
+    """Return the picture as PNG. Arguments as for `save_picture`; raises `ToolkitError` when Matplotlib is missing."""
     _require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -72,11 +83,9 @@ def save_picture(path: str | os.PathLike[str], samples: Samples, *, detection: D
     figure = Figure(**_LAYOUT)
     FigureCanvasAgg(figure)
     _draw(figure, samples, detection=detection, title=title)
-    try:
-        with replacing(path) as beside:
-            figure.savefig(beside, format="png")
-    except OSError as error:
-        raise ToolkitError(f"{path}: the picture cannot be written: {error.strerror}") from None
+    made = io.BytesIO()
+    figure.savefig(made, format="png")
+    return made.getvalue()
 
 
 def show_picture(samples: Samples, *, detection: Detection, title: str) -> None:
