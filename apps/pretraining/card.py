@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from apps.pretraining.findings import Findings
     from apps.pretraining.sets import Exams
     from apps.pretraining.targets import Outcome
-    from model.judging.report import software_version
 from model.bundle import Bundle
+from model.judging.report import software_version
 
 HELP = "Judge the test rows of a corpus with a bundle, and write its model card and the figures behind it."
 
