@@ -34,12 +34,12 @@ def test_every_command_and_every_option_is_in_it(name, capsys):
 
 def test_only_what_stands_between_the_marks_changes(tmp_path):
     path = tmp_path / "x.md"
-    path.write_text(f"before\n{manual.BEGIN}\nold\n{manual.END}\nafter\n")
+    path.write_text(f"before\n{manual.BEGIN}\nzebra\n{manual.END}\nafter\n")
     manual.update(path)
     text = path.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
-    assert "old" not in text
+    assert "zebra" not in text
     manual.update(path)
     assert path.read_text() == text
     path.write_text("no marks")
