@@ -16,13 +16,14 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from apps.cli import calibrate, check, corpora, detect, evaluate, export, importing, metrics, scan
+from apps.cli import calibrate, check, corpora, detect, evaluate, export, importing, metrics, scan, selftest
 from audio.errors import ToolkitError, UsageError
 
 COMMANDS = {
     "detect": detect,
     "scan": scan,
     "calibrate": calibrate,
+    "selftest": selftest,
     "check": check,
     "import": importing,
     "evaluate": evaluate,
