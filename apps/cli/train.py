@@ -31,7 +31,7 @@ examples:
   python train_cnnrnnlstm.py --data data/mine --from-pretrained      start from the weights that come with the toolkit
 
 The set is a folder with manifest.jsonl, or plain real/ fake/ hybrid/ folders of recordings: those train the
-classes only, because nothing says where the fake spans are. A recipe (the options of `python -m synth build` in a
+classes only, because nothing says where the fake spans are. A recipe (the options of `synth build` in a
 TOML file) gives new splices in every batch instead, of its training voices and generators; its dev and test clips
 are built once, into RUN/set, and an epoch is as many clips as its training split would have.
 The test table goes to stdout, everything else to stderr and into the run's folder:
