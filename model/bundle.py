@@ -109,7 +109,7 @@ class OperatingPoint:
     Raises
     ------
     ModelError
-        For a name that is empty, a bias that is not finite, or a temperature that is not positive.
+        For a name that is empty, a bias that is not finite, or temperatures that are not three positive numbers.
     """
 
     name: str = BALANCED
@@ -118,14 +118,16 @@ class OperatingPoint:
     thresholds: Thresholds = Thresholds()
     measured: Mapping[str, Any] = field(default_factory=dict)
     """What it was chosen on and what it gave there; free facts for people."""
-    temperature: float = 1.0
-    """What the logarithms of the shifted probabilities are divided by: the verdict stays, and its probability is as
-    often right as it says."""
+    temperatures: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """What the logarithms of the shifted probabilities are divided by, for each verdict in the order of `LABELS`: the
+    verdict stays, and its probability is how often such verdicts are right."""
 
     def __post_init__(self) -> None:
         """Validate."""
-        if not self.name or not math.isfinite(self.real_bias) or not 0.0 < self.temperature < math.inf:
-            expected = "a name, a finite real_bias and a positive temperature"
+        object.__setattr__(self, "temperatures", tuple(self.temperatures))
+        positive = len(self.temperatures) == len(LABELS) and all(0.0 < each < math.inf for each in self.temperatures)
+        if not (self.name and math.isfinite(self.real_bias) and positive):
+            expected = f"a name, a finite real_bias and {len(LABELS)} positive temperatures"
             raise ModelError(f"operating point: expected {expected}. Received: {self}")
 
     def to_json(self) -> dict[str, Any]:

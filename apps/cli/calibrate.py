@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ToolkitError(f"{arguments.real}: expected {LEAST_GENUINE} recordings with speech, received {len(judged)}")
     usual = bundle.operating_point()
     rates = {out.stem: arguments.false_alarms}
-    (point,) = points_for(rates, judged, bundle.calibration, usual.thresholds, temperature=usual.temperature)
+    (point,) = points_for(rates, judged, bundle.calibration, usual.thresholds, temperatures=usual.temperatures)
     data = {"recordings": len(judged), "sha256": hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()}
     write_point(out, point, bundle, data)
     print(_told(point, out))

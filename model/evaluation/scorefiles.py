@@ -676,7 +676,8 @@ def _detection(line: str) -> tuple[str, ClipScores]:
     if row["label"] not in LABELS or not all(0.0 <= part <= 1.0 for part in probabilities):
         raise ValueError(f"label {row['label']!r} with probabilities {probabilities}")
     spans = tuple(_span(facts) for facts in row["segments"])
-    score = 1.0 - probabilities[label_index(REAL)]
+    # Rows had no score of their own before version 3.
+    score = 1.0 - probabilities[label_index(REAL)] if row.get("score") is None else float(row["score"])
     return name, ClipScores(score, probabilities, row["label"], spans=spans, n_samples=n_samples, reasons=reasons)
 
 

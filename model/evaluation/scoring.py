@@ -21,7 +21,7 @@ import numpy.typing as npt
 from audio import jobs
 from audio.digest import file_sha256
 from audio.errors import ToolkitError
-from audio.labels import FAKE, LABELS, REAL, label_index
+from audio.labels import FAKE, LABELS
 from audio.levels import snr_db
 from audio.manifest import Clip, resolve
 from audio.reading import read
@@ -32,7 +32,7 @@ from model.evaluation.measures import pitch_hz
 from model.judging.detector import Detector
 from model.judging.runtime import DEFAULT_RUNTIME, runtime_of
 
-VERSION = 1
+VERSION = 2
 """Version of the rows in a journal; another one starts a new journal."""
 
 CLIPS_PER_ITEM = 32
@@ -188,6 +188,7 @@ def _row(samples: Samples, detector: Detector) -> jobs.Row:
         "n_samples": len(samples),
         "label": found.label,
         "probabilities": None if found.abstained else [found.probabilities[label] for label in LABELS],
+        "score": found.score,
         "spans": [[span.onset, span.offset, span.confidence] for span in found.spans],
         "frame_scores": base64.b64encode(found.frame_scores.astype("<f4").tobytes()).decode("ascii"),
         "hop_samples": round(found.frame_hop_s * SAMPLE_RATE),
@@ -214,7 +215,7 @@ def _judged(clip: Clip, row: jobs.Row) -> Judged:
     return Judged(
         clip,
         row["n_samples"],
-        score=1.0 - row["probabilities"][label_index(REAL)] if heard else None,
+        score=row["score"],
         label=row["label"],
         probabilities=tuple(row["probabilities"]) if heard else None,
         frame_scores=np.frombuffer(base64.b64decode(row["frame_scores"]), dtype="<f4") if heard else None,

@@ -34,7 +34,7 @@ from model.points import point_of
 
 SCHEMA_VERSION = 3
 """Version of the row that `Detection.to_row` gives. Version 1 had neither warnings nor operating_point, version 2 no
-`quality` and no ranges of a span's ends."""
+`score`, no `quality` and no ranges of a span's ends."""
 
 Samples = npt.NDArray[np.float32]
 
@@ -83,6 +83,8 @@ class Detection:
     """Where the ends of each span may lie as well, as many as there are spans, or none."""
     quality: Quality | None = None
     """What the recording is like as a recording."""
+    score: float | None = None
+    """What recordings are ranked by, whatever the operating point: 1 - P(real) by the calibration alone."""
     warnings: tuple[str, ...] = ()
     """What a person should know before trusting the verdict, in codes of `audio.messages.WARNINGS`."""
 
@@ -105,6 +107,7 @@ class Detection:
             "channel": self.channel,
             "label": self.label,
             "probabilities": dict(self.probabilities),
+            "score": self.score,
             "segments": [span._asdict() for span in self.segments],
             "abstained": self.abstained,
             "reasons": list(self.reasons),
@@ -137,8 +140,9 @@ def conclude(
         softmax(found.window_logits, temperature=calibration.temperature),
         readings=readings(found.frame_scores, point.thresholds, hop_samples=hop_samples, n_samples=n_samples),
         speech=from_frames(found.speech, hop_samples, n_samples),
-        biases=(real + point.real_bias, fake, hybrid),
-        temperature=point.temperature,
+        biases=(real, fake, hybrid),
+        real_bias=point.real_bias,
+        temperatures=point.temperatures,
     )
 
 
@@ -257,6 +261,7 @@ class Detector:
             label=verdict.label,
             probabilities=dict(zip(LABELS, verdict.probabilities.tolist(), strict=True)),
             spans=tuple(with_confidence(s, found.frame_scores, hop_samples=hop) for s in verdict.spans),
+            score=verdict.score,
             ends=tuple(self._ends(span, found, n_samples) for span in verdict.spans),
             frame_scores=found.frame_scores,
             reasons=(),

@@ -48,6 +48,9 @@ class Verdict:
     label: str
     probabilities: Float
     spans: tuple[Segment, ...]
+    score: float
+    """1 - P(real) by the calibration alone: what recordings are ranked by. An operating point does not move it, nor do
+    the frames' veto and the temperatures, which say something of single verdicts."""
 
 
 def softmax(logits: NDArray[np.floating], *, temperature: float) -> Float:
@@ -96,7 +99,8 @@ def judge(
     readings: Iterable[Sequence[Segment]],
     speech: Sequence[Segment],
     biases: Sequence[float] = (0.0,) * len(LABELS),
-    temperature: float = 1.0,
+    real_bias: float = 0.0,
+    temperatures: Sequence[float] = (1.0,) * len(LABELS),
 ) -> Verdict:
     """Reach the verdict on a recording.
 
@@ -110,20 +114,25 @@ def judge(
     speech
         where the recording has speech, at least one span.
     biases
-        what is added to the log-probabilities of the clip, in the order of `LABELS`.
-    temperature
-        what the log-probabilities are divided by when all is decided: above 1 they say less.
+        what the calibration adds to the log-probabilities of the clip, in the order of `LABELS`.
+    real_bias
+        what the operating point adds to that of real.
+    temperatures
+        what the log-probabilities are divided by when all is decided, for each verdict: above 1 they say less.
 
     Returns
     -------
     A verdict that agrees with its spans; a span made here, not located, has a confidence of None.
     """
-    combined = shifted(clip_probabilities(window_probabilities), biases)
+    calibrated = shifted(clip_probabilities(window_probabilities), biases)
+    combined = shifted(calibrated, [real_bias if name == REAL else 0.0 for name in LABELS])
     says_hybrid = LABELS[int(np.argmax(combined))] == HYBRID
     shown, in_speech = _read(readings if says_hybrid else islice(readings, 1), speech)
     probabilities = _give_up_hybrid(combined, shown)
     label = LABELS[int(np.argmax(probabilities))]
-    return Verdict(label, tempered(probabilities, temperature), _spans(label, shown, in_speech, speech))
+    told = tempered(probabilities, temperatures[label_index(label)])
+    score = 1.0 - float(calibrated[label_index(REAL)])
+    return Verdict(label, told, _spans(label, shown, in_speech, speech), score)
 
 
 def _read(readings: Iterable[Sequence[Segment]], speech: Sequence[Segment]) -> tuple[str, tuple[Segment, ...]]:

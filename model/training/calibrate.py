@@ -8,8 +8,8 @@ Three questions, in this order:
 3. How much more evidence does an accusation need, so that at most a given share of genuine clips is accused? An
    operating point for each rate; it also says which corpora of dev have most false alarms there, because a user's
    recordings are such a corpus and not a mean of them. What it takes from the accusations makes verdicts of real
-   less certain, so that each point has a temperature of its own: the probability of its verdicts is how often they
-   are right.
+   less certain, so that each point has temperatures of its own, one for each verdict: the probability of a verdict
+   is how often such verdicts are right.
 """
 
 from __future__ import annotations
@@ -48,6 +48,9 @@ TEMPERATURES = (0.2, 5.0)
 
 POINT_TEMPERATURES = (0.2, 20.0)
 """Bounds of an operating point's temperature; at 20, all classes are next to equally likely."""
+
+LEAST_VERDICTS = 20
+"""Fewer clips with a verdict say nothing of how often it is right."""
 
 LARGEST_SHIFT = 6.0
 """Bound of the class biases and slopes, in nats."""
@@ -181,18 +184,26 @@ def _clip_probabilities(logits: npt.NDArray[np.float64], starts: npt.NDArray[np.
 
 
 def _tempered(point: OperatingPoint, judged: Sequence[Judged], calibration: Calibration) -> OperatingPoint:
-    """Give a point the temperature with which the probability of its verdicts is best as that of being right.
+    """Give a point the temperatures with which the probability of each verdict is best as that of being right.
 
-    The negative log-likelihood of "this verdict is right", each true class weighing the same (temperature scaling: Guo
-    et al., ICML 2017, of the top label alone).
+    They minimise the negative log-likelihood of "this verdict is right", each true class weighing the same: temperature
+    scaling (Guo et al., ICML 2017) of the top label alone, one for each label that is the top one.
     """
-    from scipy.optimize import minimize_scalar
-
     verdicts = [_verdict(found, calibration, point) for found in judged]
     truth = np.array([label_index(found.clip.label) for found in judged])
-    right = np.array([verdict.label == found.clip.label for verdict, found in zip(verdicts, judged, strict=True)])
     weights = 1.0 / np.bincount(truth, minlength=len(LABELS))[truth]
+    said = np.array([label_index(verdict.label) for verdict in verdicts])
     probabilities = np.array([verdict.probabilities for verdict in verdicts])
+    fitted = [_best_temperature(probabilities[said == k], truth[said == k] == k, weights[said == k]) for k in range(3)]
+    return replace(point, temperatures=(fitted[0], fitted[1], fitted[2]))
+
+
+def _best_temperature(probabilities: Numbers, right: npt.NDArray[np.bool_], weights: Numbers) -> float:
+    """Fit the temperature of one verdict to clips (n, 3) that got it; 1 for too few of them."""
+    from scipy.optimize import minimize_scalar
+
+    if len(right) < LEAST_VERDICTS:
+        return 1.0
 
     def loss(log_temperature: float) -> float:
         confidence = np.array([tempered(each, math.exp(log_temperature)).max() for each in probabilities])
@@ -200,7 +211,7 @@ def _tempered(point: OperatingPoint, judged: Sequence[Judged], calibration: Cali
         return float(-(weights * np.log(np.maximum(likelihood, 1e-6))).sum())
 
     best = minimize_scalar(loss, bounds=np.log(POINT_TEMPERATURES), method="bounded")
-    return replace(point, temperature=round(math.exp(best.x), 4))
+    return round(math.exp(best.x), 4)
 
 
 def best_thresholds(judged: Sequence[Judged], calibration: Calibration) -> Thresholds:
@@ -234,7 +245,7 @@ def points_for(
     calibration: Calibration,
     thresholds: Thresholds,
     *,
-    temperature: float = 1.0,
+    temperatures: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> list[OperatingPoint]:
     """Choose an operating point for each rate of false alarms, none without enough genuine clips.
 
@@ -246,7 +257,7 @@ def points_for(
         Share of genuine clips, in (0, 1), by name.
     judged
         Dev clips.
-    calibration, thresholds, temperature
+    calibration, thresholds, temperatures
         What goes with the points.
     """
     genuine = [found for found in judged if found.clip.label == REAL]
@@ -256,7 +267,7 @@ def points_for(
     points = []
     for name, rate in rates.items():
         bias = _bias_for(rate, needed)
-        points.append(OperatingPoint(name, bias, thresholds, _measured(rate, needed > bias, genuine), temperature))
+        points.append(OperatingPoint(name, bias, thresholds, _measured(rate, needed > bias, genuine), temperatures))
     return points
 
 

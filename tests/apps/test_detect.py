@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 HEAVY = ("tensorflow", "keras", "librosa", "matplotlib", "scipy", "pydub", "sklearn", "pandas")
 WINDOW = 2 * RATE
 ROW = (
-    *("schema_version", "path", "channel", "label", "probabilities", "segments"),
+    *("schema_version", "path", "channel", "label", "probabilities", "score", "segments"),
     *("abstained", "reasons", "warnings", "duration_s", "quality", "model", "operating_point"),
 )
 

@@ -96,7 +96,7 @@ def test_changed_or_missing_files_are_named(bundle, name):
         ({"operating_points": [{"name": "a", "thresholds": {"enter": 0.2, "exit": 0.5}}]}, "exit <= enter"),
         ({"operating_points": [{"name": "a", "thresholds": {"enter": 0.2, "colour": 1}}]}, "not a complete bundle"),
         ({"operating_points": [{"name": "", "thresholds": {}}]}, "a name"),
-        ({"operating_points": [{"name": "a", "thresholds": {}, "temperature": 0}]}, "a positive temperature"),
+        ({"operating_points": [{"name": "a", "thresholds": {}, "temperatures": [1, 0, 1]}]}, "3 positive"),
         ({"operating_points": [{"name": "a", "thresholds": {}}] * 2}, "different names"),
         ({"features": {"n_mels": 3}}, "fields"),
         ({"hashes": []}, "hash"),

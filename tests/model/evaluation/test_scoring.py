@@ -100,11 +100,11 @@ def test_what_the_detector_says_arrives_bit_for_bit(place, clips, tiny_bundle, t
     said = Detector(tiny_bundle).detect(resolve(place, clip))
     assert found.label == said.label == label
     assert found.probabilities == tuple(said.probabilities[name] for name in LABELS)
-    assert found.score == 1.0 - said.probabilities[REAL]
+    assert found.score == said.score
     assert found.frame_scores.dtype == np.dtype("float32")
     assert found.frame_scores.tobytes() == said.frame_scores.tobytes()
     assert found.hop_samples / RATE == said.frame_hop_s
-    assert [(s.onset / RATE, s.offset / RATE, s.label, s.confidence) for s in found.spans] == list(said.segments)
+    assert [(s.onset / RATE, s.offset / RATE, s.label, s.confidence) for s in found.spans] == [s[:4] for s in said.segments]
     assert (found.clip, found.n_samples, found.failed, found.reasons) == (clip, 24_000, False, ())
 
 

@@ -255,6 +255,7 @@ def test_a_row_is_the_frozen_format(detector):
         duration_s=2.5,
         model="tiny",
         operating_point="5%",
+        score=0.75,
         ends=(Ends((7_680, 8_320), (16_000, 16_640)),),
         quality=Quality(40_000, 32_000, -26.0, -3.0, 30.5, 0.0, 7_937.5, 0.0),
         warnings=("short",),

@@ -63,6 +63,19 @@ def test_a_temperature_changes_how_sure_a_verdict_is_and_not_what_it_says():
         np.testing.assert_allclose(tempered(tempered(given, 2.0), 0.5), given, atol=1e-12)
 
 
+def test_an_operating_point_does_not_move_what_recordings_are_ranked_by():
+    """Catches a score that the bias, the veto of the frames or a temperature gets into."""
+    windows = np.array([[0.2, 0.1, 0.7], [0.3, 0.1, 0.6]])
+    for real_bias in (0.0, 3.0):
+        for temperatures in ((1.0, 1.0, 1.0), (0.5, 3.0, 9.0)):
+            for spans in ([], [Segment(0, 16_000)]):
+                given = {"biases": (0.5, 0.0, 0.0), "real_bias": real_bias, "temperatures": temperatures}
+                found = judge(windows, readings=[spans], speech=SPEECH, **given)
+                expected = 1.0 - shifted(clip_probabilities(windows), (0.5, 0.0, 0.0))[0]
+                assert found.score == pytest.approx(expected)
+                assert LABELS[int(found.probabilities.argmax())] == found.label
+
+
 def test_more_evidence_asked_for_never_accuses_more():
     """The rule behind operating points: with a larger bias of real, what was real stays real."""
     rng = np.random.default_rng(5)

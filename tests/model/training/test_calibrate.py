@@ -215,5 +215,5 @@ def test_a_verdict_is_as_often_right_as_its_probability_says(sureness):
         right = np.mean([verdict.label == each.clip.label for verdict, each in zip(verdicts, clips, strict=True)])
         sure = np.mean([verdict.probabilities.max() for verdict in verdicts])
         assert sure == pytest.approx(right, abs=0.05), point.name
-        cold = [_verdict(each, found.calibration, replace(point, temperature=1.0)) for each in clips]
+        cold = [_verdict(each, found.calibration, replace(point, temperatures=(1.0, 1.0, 1.0))) for each in clips]
         assert [verdict.label for verdict in cold] == [verdict.label for verdict in verdicts]
