@@ -36,6 +36,9 @@ from audio.segments import Segment, overlap, total
 
 Float = NDArray[np.float64]
 
+LEAST_ODDS = 1e-3
+"""Odds against the verdict's class below which a temperature above 1 does not see."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -87,9 +90,14 @@ def shifted(probabilities: Float, biases: Sequence[float]) -> Float:
 
 
 def tempered(probabilities: Float, temperature: float) -> Float:
-    """Divide the logarithms of probabilities (3,) and normalise again; float64 (3,), the largest where it was."""
+    """Divide the logarithms of probabilities (3,) and normalise again; float64 (3,), the largest where it was.
+
+    Where that makes a verdict less sure, nothing counts as less than `LEAST_ODDS`: what the frames' veto took from
+    hybrid, or a float lost, is not impossible, and no temperature brings it back from 0.
+    """
     # Relative to the largest, which stays 1 and so the largest, whatever underflows.
-    powers = (probabilities / probabilities.max()) ** (1.0 / temperature)
+    odds = probabilities / probabilities.max()
+    powers = (np.maximum(odds, LEAST_ODDS) if temperature > 1.0 else odds) ** (1.0 / temperature)
     return np.asarray(powers / powers.sum())
 
 

@@ -184,10 +184,10 @@ def _clip_probabilities(logits: npt.NDArray[np.float64], starts: npt.NDArray[np.
 
 
 def _tempered(point: OperatingPoint, judged: Sequence[Judged], calibration: Calibration) -> OperatingPoint:
-    """Give a point the temperatures with which the probability of each verdict is best as that of being right.
+    """Give a point the temperatures with which each verdict is as sure, on average, as it is often right.
 
-    They minimise the negative log-likelihood of "this verdict is right", each true class weighing the same: temperature
-    scaling (Guo et al., ICML 2017) of the top label alone, one for each label that is the top one.
+    Each true class weighs the same. Temperature scaling (Guo et al., ICML 2017) of the top label alone, one for each
+    label that is the top one; and by its mean, not its likelihood, which a few certain errors would decide.
     """
     verdicts = [_verdict(found, calibration, point) for found in judged]
     truth = np.array([label_index(found.clip.label) for found in judged])
@@ -200,18 +200,15 @@ def _tempered(point: OperatingPoint, judged: Sequence[Judged], calibration: Cali
 
 def _best_temperature(probabilities: Numbers, right: npt.NDArray[np.bool_], weights: Numbers) -> float:
     """Fit the temperature of one verdict to clips (n, 3) that got it; 1 for too few of them."""
-    from scipy.optimize import minimize_scalar
-
     if len(right) < LEAST_VERDICTS:
         return 1.0
-
-    def loss(log_temperature: float) -> float:
-        confidence = np.array([tempered(each, math.exp(log_temperature)).max() for each in probabilities])
-        likelihood = np.where(right, confidence, 1.0 - confidence)
-        return float(-(weights * np.log(np.maximum(likelihood, 1e-6))).sum())
-
-    best = minimize_scalar(loss, bounds=np.log(POINT_TEMPERATURES), method="bounded")
-    return round(math.exp(best.x), 4)
+    share = float(np.average(right, weights=weights))
+    low, high = np.log(POINT_TEMPERATURES)
+    for _ in range(40):  # the hotter, the less sure: halving finds the place, or the bound it lies behind
+        middle = (low + high) / 2.0
+        sure = [tempered(each, math.exp(middle)).max() for each in probabilities]
+        low, high = (middle, high) if np.average(sure, weights=weights) > share else (low, middle)
+    return round(math.exp(high), 4)
 
 
 def best_thresholds(judged: Sequence[Judged], calibration: Calibration) -> Thresholds:

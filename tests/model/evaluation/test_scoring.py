@@ -104,7 +104,8 @@ def test_what_the_detector_says_arrives_bit_for_bit(place, clips, tiny_bundle, t
     assert found.frame_scores.dtype == np.dtype("float32")
     assert found.frame_scores.tobytes() == said.frame_scores.tobytes()
     assert found.hop_samples / RATE == said.frame_hop_s
-    assert [(s.onset / RATE, s.offset / RATE, s.label, s.confidence) for s in found.spans] == [s[:4] for s in said.segments]
+    spans = [(s.onset / RATE, s.offset / RATE, s.label, s.confidence) for s in found.spans]
+    assert spans == [span[:4] for span in said.segments]
     assert (found.clip, found.n_samples, found.failed, found.reasons) == (clip, 24_000, False, ())
 
 
