@@ -82,7 +82,7 @@ def twin(samples: np.ndarray, config: FeatureConfig) -> np.ndarray:
 def losses(detector: Detector, samples: np.ndarray, label: str) -> float:
     """The mean cross-entropy of the windows by the ONNX network and the features in NumPy: the oracle."""
     logits = [
-        detector._run(samples[w.onset : w.offset])[1].astype(np.float64)
+        detector._network.run(log_mel(samples[w.onset : w.offset], detector.bundle.features))[1].astype(np.float64)
         for w in sliding_windows(len(samples), window_samples=2 * RATE, step_samples=RATE, hop_samples=320)
     ]
     return float(np.mean([np.log(np.exp(x - x[label_index(label)]).sum()) for x in logits]))

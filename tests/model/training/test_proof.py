@@ -10,8 +10,10 @@ from tiny_model import BAND_GAIN, RATE, voice, write_tiny_bundle
 
 from audio.errors import ModelError
 from model.bundle import Bundle, read_bundle
+from model.features import log_mel
 from model.judging.detector import Detector
 from model.judging.runtime import Network
+from model.judging.windows import sliding_windows
 from model.training.proof import FLOAT_LIMIT, INT8_FRAME_LIMIT, Proof, made_sounds, prove
 
 WINDOW = 2 * RATE
@@ -50,10 +52,8 @@ def test_differences_are_those_of_the_windows(bundle, tmp_path):
     samples = clips()[2]
     proof = prove(bundle, network, [samples])
     expected = []
-    judge = Detector(bundle.path)
-    for w in judge._windows(len(samples)):
-        from model.features import log_mel
-
+    sizes = {"window_samples": bundle.window_samples, "step_samples": bundle.step_samples}
+    for w in sliding_windows(len(samples), **sizes, hop_samples=bundle.frame_hop_samples):
         features = log_mel(samples[w.onset : w.offset], bundle.features)
         expected.append(np.abs(network.run(features)[0] - Network(bundle.onnx_path).run(features)[0]))
     assert proof.frame_difference == pytest.approx(np.concatenate(expected).max())
