@@ -10,14 +10,13 @@ synthesiser somebody else will use.
 from __future__ import annotations
 
 import math
-import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from audio.atomic import link_or_copy
 from audio.errors import EngineError, UsageError
 from audio.labels import FAKE, LABELS, REAL
 from audio.manifest import Clip, fake_spans, recordings_below, resolve, write_manifest
@@ -104,7 +103,7 @@ def splice(
     clips = []
     for number, place in enumerate(places):
         inside = place.relative_to(folder)
-        _link(place, gathered / inside)
+        link_or_copy(place, gathered / inside)
         # The splicer wants some for each split, each with its speakers; only the first is built.
         split = {len(places) - 1: TEST, len(places) - 2: DEV}.get(number, TRAIN)
         speaker = inside.parts[0] if len(inside.parts) > 1 else "all"
@@ -115,18 +114,6 @@ def splice(
     recipe = Recipe(n_all, seed, engines=tuple(engines), held_out=(), channel=False)
     folders = Folders(gathered, cache=out / "copies")
     return out / "clips", build_set(recipe, folders, out=out / "clips", workers=workers, splits=(TRAIN,))
-
-
-def _link(source: Path, target: Path) -> None:
-    if target.exists():
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        beside = target.with_name(f".{target.name}.part")
-        shutil.copyfile(source, beside)
-        beside.replace(target)
 
 
 def judge(place: Path, clips: Iterable[Clip], detector: Detector) -> list[Judged]:
@@ -155,15 +142,10 @@ def recovery(judged: Iterable[Judged]) -> list[Band]:
     bands = []
     for low_s, high_s in pairwise(LENGTHS_S):
         inside = [(span, found) for span, found in spans if low_s <= span.offset_s - span.onset_s < high_s]
-        fake = total_each(span for span, _ in inside)
+        fake = sum(span.duration for span, _ in inside)
         hit = sum(overlap([span], found) for span, found in inside)
         bands.append(Band(low_s, high_s, len(inside), fake / SAMPLE_RATE, hit / fake if fake else math.nan))
     return bands
-
-
-def total_each(spans: Iterable[Segment]) -> int:
-    """Return the samples of spans of different recordings, added up."""
-    return sum(span.duration for span in spans)
 
 
 def by_engine(judged: Iterable[Judged]) -> dict[str, tuple[int, float]]:

@@ -18,6 +18,7 @@ import wave
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -253,6 +254,7 @@ def find_ffmpeg() -> str:
         raise EngineError("ffmpeg was not found: install it with 'pip install imageio-ffmpeg'") from None
 
 
+@lru_cache(maxsize=8)
 def ffmpeg_version(exe: str) -> str:
     """Return which build `exe` is, such as "7.1.1-full_build"; raise `EngineError` when it does not run."""
     try:

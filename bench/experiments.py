@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -29,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from audio.atomic import replacing
+from audio.atomic import put_between, replacing
 from audio.errors import ToolkitError
 from audio.manifest import Clip, read_manifest, read_table
 
@@ -212,19 +211,8 @@ def table(plan: Plan, out: Path) -> str:
 
 
 def write_table(path: Path, found: str) -> None:
-    """Replace what stands between the marks of a document.
-
-    Raises
-    ------
-    ToolkitError
-        When the marks are not there.
-    """
-    text = path.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ToolkitError(f"{path}: expected the marks {BEGIN} and {END}, once each")
-    between = re.compile(f"(?<={re.escape(BEGIN)}).*(?={re.escape(END)})", re.DOTALL)
-    with replacing(path) as beside:
-        beside.write_text(between.sub(lambda _: f"\n\n{found}\n\n", text), encoding="utf-8", newline="\n")
+    """Put the table into a document; raises `ToolkitError` when its marks are not there."""
+    put_between(path, found, begin=BEGIN, end=END)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from audio.manifest import Clip
 from audio.segments import Segment, overlap, total
 
 if TYPE_CHECKING:
+    from audio.reading import Samples
     from model.judging.detector import Detection, Detector
 
 HELP = "Judge a recording again after twelve changes that make nothing fake, and show whether the verdict holds."
@@ -33,9 +33,6 @@ SCHEMA_VERSION = 1
 
 CHANGED = 3
 """Exit status when a verdict changes and `--fail-on-change` asked."""
-
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Held:
@@ -99,18 +96,16 @@ def run(arguments: argparse.Namespace) -> int:
     return CHANGED if changed and arguments.fail_on_change else 0
 
 
-def _all(samples: object, first: Detection, detector: Detector, arguments: argparse.Namespace) -> Iterator[Held]:
+def _all(samples: Samples, first: Detection, detector: Detector, arguments: argparse.Namespace) -> Iterator[Held]:
     """Yield the verdict on the recording as it is, and after each change."""
-    import numpy as np
     from tqdm import tqdm
 
     from apps.stress import CORRUPTIONS, corrupt
 
-    given = np.asarray(samples, dtype=np.float32)
-    said = Clip(Path(arguments.clip).name, first.label or LABELS[0], first.spans, len(given))
+    said = Clip(Path(arguments.clip).name, first.label or LABELS[0], first.spans, len(samples))
     yield _held("as it is", "", first, first, first.spans)
     for name, corruption in tqdm(CORRUPTIONS.items(), desc="changes", disable=None):
-        worse = corrupt(given, said, name=name, seed=arguments.seed)
+        worse = corrupt(samples, said, name=name, seed=arguments.seed)
         yield _held(name, corruption.words, detector.detect(worse.samples), first, worse.clip.segments)
 
 

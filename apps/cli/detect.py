@@ -171,13 +171,14 @@ def _judge(
     found: list[Detection] = []
     status = 0
     try:
-        facts = inspect(clip)
-        for channel in range(facts.channels) if arguments.channels == "each" else (None,):
+        each, told = arguments.channels == "each", not (arguments.json or arguments.quiet)
+        facts = inspect(clip) if each or told or arguments.report else None
+        for channel in range(facts.channels) if facts and each else (None,):
             samples = read(clip, channel=channel) if wants_picture or arguments.report else None
             detection = detector.detect(clip if samples is None else samples, channel=channel)
             found.append(detection)
             _say(clip, facts, detection, arguments)
-            if samples is not None and arguments.report:
+            if samples is not None and facts and arguments.report:
                 exhibits.append((facts, samples, detection))
             if samples is not None and wants_picture:
                 picture = place.with_name(place.name + _behind(channel) + ".png")
@@ -216,7 +217,7 @@ def _behind(channel: int | None) -> str:
     return "" if channel is None else f"-channel{channel}"
 
 
-def _say(clip: str, facts: FileFacts, detection: Detection, arguments: argparse.Namespace) -> None:
+def _say(clip: str, facts: FileFacts | None, detection: Detection, arguments: argparse.Namespace) -> None:
     if arguments.json:
         _print_row(detection.to_row(clip))
     elif not arguments.quiet:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from audio.errors import ManifestError, ToolkitError, UsageError
 from audio.labels import FAKE, LABELS, REAL, label_of
 from audio.manifest import SPLITS, Clip, read_manifest, recordings_below, write_manifest
-from audio.segments import Segment, overlap, total, union
+from audio.segments import SAMPLE_RATE, Segment, overlap, total, union
 
 if TYPE_CHECKING:
     from audio.labelfiles import Labelled
@@ -153,7 +153,7 @@ def _fake_spans(labelled: Labelled, n_samples: int) -> list[Segment]:
     if not labelled.spans and labelled.label == FAKE:
         return [Segment(0, n_samples)] if n_samples else []
     if late := [span for span in fake if span.offset > n_samples + LATE_SAMPLES or span.onset >= n_samples]:
-        expected = f"spans within {n_samples / 16_000:.3f} s"
+        expected = f"spans within {n_samples / SAMPLE_RATE:.3f} s"
         raise ManifestError(f"expected {expected}, received {late[0].onset_s:g}-{late[0].offset_s:g} s")
     return [replace(span, offset=min(span.offset, n_samples)) for span in fake]
 

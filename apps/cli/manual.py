@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from apps.cli import main, train
-from audio.atomic import replacing
+from audio.atomic import put_between
 from audio.errors import ToolkitError
 
 BEGIN, END = "<!-- commands begin -->", "<!-- commands end -->"
@@ -68,20 +68,8 @@ def _help(action: argparse.Action) -> str:
 
 
 def update(path: Path) -> None:
-    """Replace what stands between the marks of a document.
-
-    Raises
-    ------
-    ToolkitError
-        When the marks are not there.
-    """
-    text = path.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ToolkitError(f"{path}: expected the marks {BEGIN} and {END}, once each")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    with replacing(path) as beside:
-        beside.write_text(f"{before}{BEGIN}\n\n{manual()}\n\n{END}{after}", encoding="utf-8", newline="\n")
+    """Put the manual into a document; raises `ToolkitError` when its marks are not there."""
+    put_between(path, manual(), begin=BEGIN, end=END)
 
 
 if __name__ == "__main__":

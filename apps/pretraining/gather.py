@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from audio.atomic import link_or_copy
 from audio.errors import ManifestError
 from audio.labels import REAL
 from audio.manifest import Clip, read_manifest, read_set, resolve, write_manifest
@@ -88,18 +87,10 @@ def _prompt(prompts: Path, clip: Clip) -> Path:
 
 
 def _link(source: Path, target: Path) -> None:
-    if target.exists():
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.part")
-    beside.unlink(missing_ok=True)
     try:
-        os.link(source, beside)
+        link_or_copy(source, target)
     except FileNotFoundError:
         raise ManifestError(f"{source}: expected a recording, found none") from None
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, beside)
-    beside.replace(target)
 
 
 def origins(clips: Iterable[Clip], lengths_s: Sequence[float]) -> list[Origin]:
