@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.cli.options import add_model, add_runtime
 from audio.errors import ToolkitError, UsageError
 from audio.labels import REAL
 from audio.manifest import Clip, recordings_below
@@ -37,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--real", type=Path, required=True, metavar="DIR", help="genuine recordings")
     add("--false-alarms", type=float, default=0.01, metavar="P", help="share to accuse at most (default: %(default)s)")
     add("--out", type=Path, metavar="JSON", help="the operating point (default: DIR.json in the current folder)")
-    add("--model", type=Path, metavar="BUNDLE", help="folder of a model (default: the shipped one, or newest run)")
-    add("--runtime", metavar="NAME", help="what runs the network: onnx or litert (default: what the model is for)")
+    add_model(parser)
+    add_runtime(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.cli.options import FOUND, add_model, add_operating_point, add_runtime
 from audio.errors import ToolkitError
 from audio.labels import LABELS
 from audio.manifest import Clip
@@ -31,9 +32,6 @@ verdict that falls with the first of them was not worth much; one that holds may
 
 SCHEMA_VERSION = 1
 
-CHANGED = 3
-"""Exit status when a verdict changes and `--fail-on-change` asked."""
-
 @dataclass(frozen=True)
 class Held:
     """What became of a verdict after one change."""
@@ -52,12 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     add = parser.add_argument
     add("clip", metavar="CLIP", help="a recording, in any audio or video format")
-    add("--model", type=Path, metavar="BUNDLE", help="folder of a model (default: the shipped one, or newest run)")
-    add("--operating-point", metavar="NAME", help="one of the model's, or a .json of calibrate (default: its first)")
-    add("--runtime", metavar="NAME", help="what runs the network: onnx or litert (default: what the model is for)")
+    add_model(parser)
+    add_operating_point(parser)
+    add_runtime(parser)
     add("--seed", type=int, default=0, metavar="N", help="of the noise (default: %(default)s)")
     add("--json", action="store_true", help="print one JSON object a change instead of a table")
-    add("--fail-on-change", action="store_true", help=f"exit with {CHANGED} when a verdict changes")
+    add("--fail-on-change", action="store_true", help=f"exit with {FOUND} when a verdict changes")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -93,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         header = ("change", "what it does", "verdict", "P(real)", "", "same spans")
         print(table_text(Table(header, tuple(rows), marked, frozenset({1, 2, 4}))))
         print(f"{len(rows) - 1 - changed} of {len(rows) - 1} changes leave the verdict: {first.label}")
-    return CHANGED if changed and arguments.fail_on_change else 0
+    return FOUND if changed and arguments.fail_on_change else 0
 
 
 def _all(samples: Samples, first: Detection, detector: Detector, arguments: argparse.Namespace) -> Iterator[Held]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.cli.options import FOUND, add_model, add_operating_point, add_runtime
 from audio.errors import ToolkitError, UsageError
 from audio.labels import HYBRID, LABELS
 from audio.messages import listing, reason_text, text, warning_text
@@ -44,9 +45,6 @@ LABELS_NAME = "detections"
 
 ABSTAINED = "abstained"
 
-FOUND = 3
-"""Exit status when a verdict is one that `--fail-on` asked for."""
-
 MOST_NAMED_SPANS = 6
 """More spans than these are counted in the sentence, not named; each has a line of its own below."""
 
@@ -58,20 +56,9 @@ _log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument("clips", nargs="+", metavar="CLIP", help="a recording, in any audio or video format")
-    parser.add_argument(
-        "--model",
-        type=Path,
-        metavar="BUNDLE",
-        help="folder of a model (default: the shipped one, else the newest run)",
-    )
-    parser.add_argument(
-        "--operating-point",
-        metavar="NAME",
-        help="how much evidence an accusation needs: one of the model's, or a .json of calibrate (default: its first)",
-    )
-    parser.add_argument(
-        "--runtime", metavar="NAME", help="what runs the network: onnx or litert (default: what the model is for)"
-    )
+    add_model(parser)
+    add_operating_point(parser)
+    add_runtime(parser)
     parser.add_argument(
         "--channels",
         choices=("mean", "each"),

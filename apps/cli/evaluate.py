@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.cli.options import add_model, add_runtime
 from audio.errors import ToolkitError, UsageError
 from audio.manifest import SPLITS, Clip, read_set
 from audio.segments import SAMPLE_RATE
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     add = parser.add_argument
     add("--manifest", type=Path, required=True, metavar="SET", help="manifest, CSV, or folder of the labelled set")
-    add("--model", type=Path, metavar="BUNDLE", help="folder of a model (default: shipped, else newest run)")
+    add_model(parser)
     add("--split", metavar="NAME", help=f"{', '.join(SPLITS)} or {ALL} (default: test; all where there are no splits)")
     add(
         "--threshold-from",
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHERE",
         help=f"a split of the set, another set (its dev split, or all of it), or '{NO_THRESHOLD}' (default: {DEV})",
     )
-    add("--runtime", metavar="NAME", help="what runs the network: onnx or litert (default: what the model is for)")
+    add_runtime(parser)
     add("--out", type=Path, metavar="DIR", help=f"folder for the report (default: {OUT}/evaluation-NAME-SPLIT)")
     add("--stress", action="store_true", help="judge the set again under each of the fixed corruptions")
     add("--json", action="store_true", help="print one JSON object instead of tables")

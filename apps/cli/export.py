@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.cli.options import add_model
 from audio.errors import AudioError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("clips", nargs="*", metavar="CLIP", help="recordings to prove it on (default: made sounds, no real clips)")
     add("--format", required=True, choices=FORMATS, help="what to write")
     add("--int8", action="store_true", help="weights of 8 bits (onnx and litert)")
-    add("--model", type=Path, metavar="BUNDLE", help="folder of a model (default: shipped, else newest run)")
+    add_model(parser)
     add("--out", type=Path, metavar="DIR", help=f"folder for the export (default: {OUT}/export-NAME-FORMAT)")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from apps.cli.options import add_model, add_operating_point, add_runtime
 from audio.errors import UsageError
 from audio.labels import LABELS
 from audio.manifest import AUDIO_SUFFIXES, recordings_below
@@ -42,9 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("sources", nargs="*", metavar="DIR|LIST|GLOB", help="folders, lists (- is stdin), patterns, files")
     add("--out", type=Path, required=True, metavar="CSV", help="the table")
-    add("--model", type=Path, metavar="BUNDLE", help="folder of a model (default: the shipped one, or newest run)")
-    add("--operating-point", metavar="NAME", help="how much evidence an accusation needs: one of the model's")
-    add("--runtime", metavar="NAME", help="what runs the network: onnx or litert (default: what the model is for)")
+    add_model(parser)
+    add_operating_point(parser)
+    add_runtime(parser)
     add("--channels", choices=("mean", "each"), default="mean", help="as in detect (default: %(default)s)")
     add("-j", "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: %(default)s)")
     add("--shard", type=_shard, metavar="K/N", help="only the files that fall to machine K of N")

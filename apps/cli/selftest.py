@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.cli.options import add_model, add_operating_point
 from audio.errors import ToolkitError, UsageError
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--engines", default="", metavar="A,B", help="what makes the fakes (default: all that copy and are installed)")
     add("--seed", type=int, default=0, metavar="N", help="of the splices (default: %(default)s)")
     add("--out", type=Path, default=OUTPUTS, metavar="DIR", help="where clips and picture go (default: %(default)s)")
-    add("--model", type=Path, metavar="BUNDLE", help="folder of a model (default: the shipped one, or newest run)")
-    add("--operating-point", metavar="NAME", help="one of the model's, or a .json of calibrate (default: its first)")
+    add_model(parser)
+    add_operating_point(parser)
     add("-j", "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: %(default)s)")
 
 
