@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from apps.cli.options import add_model, add_runtime
 from audio.errors import ToolkitError, UsageError
@@ -16,7 +15,6 @@ from audio.manifest import Clip, recordings_below
 
 if TYPE_CHECKING:
     from model.bundle import OperatingPoint
-    from model.training.calibrate import Judged
 
 HELP = "Set the false alarms on recordings like yours, from genuine ones of your own."
 
@@ -56,9 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
     ToolkitError
         When there is no usable model, or there are too few recordings.
     """
+    from audio.digest import file_sha256
     from model.bundle import find_bundle, read_bundle
     from model.points import SUFFIX, write_point
-    from model.training.calibrate import LEAST_GENUINE, points_for
+    from model.training.calibrate import LEAST_GENUINE, gather, points_for
 
     if not 0.0 < arguments.false_alarms < 1.0:
         raise UsageError(f"--false-alarms: expected a share between 0 and 1, received {arguments.false_alarms:g}")
@@ -68,16 +67,23 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.real.is_dir():
         raise UsageError(f"--real: expected a folder, received {arguments.real}")
     bundle = read_bundle(find_bundle(arguments.model))
-    judged, hashes, n_bad = _heard(arguments.real, bundle.path, arguments.runtime)
+    bad: list[ToolkitError] = []
+    clips = _genuine(arguments.real)
+    judged = gather(
+        bundle.path, arguments.real, clips, title="recordings", runtime=arguments.runtime, unreadable=bad.append
+    )
+    for error in bad:
+        _log.error("error: %s", error)
     if len(judged) < LEAST_GENUINE:
         raise ToolkitError(f"{arguments.real}: expected {LEAST_GENUINE} recordings with speech, received {len(judged)}")
     usual = bundle.operating_point()
     rates = {out.stem: arguments.false_alarms}
     (point,) = points_for(rates, judged, bundle.calibration, usual.thresholds, temperatures=usual.temperatures)
-    data = {"recordings": len(judged), "sha256": hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()}
+    hashes = sorted(file_sha256(arguments.real / found.clip.path) for found in judged)
+    data = {"recordings": len(judged), "sha256": hashlib.sha256("".join(hashes).encode()).hexdigest()}
     write_point(out, point, bundle, data)
     print(_told(point, out))
-    return 1 if n_bad else 0
+    return 1 if bad else 0
 
 
 def _told(point: OperatingPoint, out: Path) -> str:
@@ -89,31 +95,11 @@ def _told(point: OperatingPoint, out: Path) -> str:
     return f"{n_accused} of {facts['genuine_clips']} genuine recordings accused ({asked}; {between}) -> {out}"
 
 
-def _heard(folder: Path, model: Path, runtime: str | None) -> tuple[list[Judged], list[str], int]:
-    """Run the network over all recordings: what it says, the hashes of their files, and how many could not be used."""
-    from tqdm import tqdm
-
-    from audio.digest import file_sha256
-    from audio.reading import read
-    from model.judging.detector import Detector
-    from model.training.calibrate import Judged
-
-    detector = Detector(model, runtime=runtime)
-    judged, hashes, n_bad = [], [], 0
-    places: Sequence[Path] = sorted(recordings_below(folder))
-    bar: Any = tqdm(places, desc="recordings", unit="file", disable=None)
-    for place in bar:
-        try:
-            samples = read(place)
-            evidence = detector.evidence(samples)
-            hashes.append(file_sha256(place))
-        except ToolkitError as error:
-            _log.error("error: %s", error)
-            n_bad += 1
-            continue
+def _genuine(folder: Path) -> list[Clip]:
+    """The recordings of a folder; folders in it are speakers, and name the groups whose false alarms are told apart."""
+    clips = []
+    for place in sorted(recordings_below(folder)):
         inside = place.relative_to(folder)
         speaker = inside.parts[0] if len(inside.parts) > 1 else ""
-        if evidence is not None:
-            clip = Clip(inside.as_posix(), REAL, n_samples=len(samples), speaker=speaker)
-            judged.append(Judged(clip, len(samples), evidence, speaker))
-    return judged, hashes, n_bad
+        clips.append(Clip(inside.as_posix(), REAL, speaker=speaker, traits={"origin": speaker} if speaker else {}))
+    return clips

@@ -15,7 +15,7 @@ Three questions, in this order:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audio import segments
+from audio.errors import ToolkitError
 from audio.labels import LABELS, REAL, label_index
 from audio.manifest import Clip, fake_spans, resolve
 from audio.reading import read
@@ -86,7 +87,16 @@ class Calibrated:
     operating_points: tuple[OperatingPoint, ...] = (OperatingPoint(),)
 
 
-def gather(bundle: Path, place: Path, clips: Sequence[Clip], *, group: str = "", title: str = "") -> list[Judged]:
+def gather(
+    bundle: Path,
+    place: Path,
+    clips: Sequence[Clip],
+    *,
+    group: str = "",
+    title: str = "",
+    runtime: str | None = None,
+    unreadable: Callable[[ToolkitError], None] | None = None,
+) -> list[Judged]:
     """Run the network over the clips of a set; those that it abstains from are left out.
 
     Parameters
@@ -101,6 +111,10 @@ def gather(bundle: Path, place: Path, clips: Sequence[Clip], *, group: str = "",
         What the clips belong to; "" for their origin, where they have one.
     title
         In front of the progress bar.
+    runtime
+        What runs the network; None: what the bundle was made for.
+    unreadable
+        Told of recordings that cannot be read, which are left out then; None: the first one is an error.
 
     Raises
     ------
@@ -109,10 +123,16 @@ def gather(bundle: Path, place: Path, clips: Sequence[Clip], *, group: str = "",
     """
     from tqdm import tqdm
 
-    detector = Detector(bundle)
+    detector = Detector(bundle, runtime=runtime)
     found = []
     for clip in tqdm(clips, desc=title or "calibrating", unit="clip", disable=None):
-        samples = read(resolve(place, clip))
+        try:
+            samples = read(resolve(place, clip))
+        except ToolkitError as error:
+            if unreadable is None:
+                raise
+            unreadable(error)
+            continue
         evidence = detector.evidence(samples)
         if evidence is not None:
             found.append(Judged(clip, len(samples), evidence, group or clip.traits.get("origin", "")))
