@@ -33,6 +33,9 @@ Float = npt.NDArray[np.float32]
 CUT, SWAP = 0, 1
 """Streams of randomness of a pair of twins."""
 
+MAX_DRAWS = 20
+"""Partners looked at for a genuine one; a set with hardly any goes without."""
+
 
 @dataclass(frozen=True)
 class TrainingSet(Sequence[Recording]):
@@ -132,6 +135,7 @@ class Augmentation:
     Segment mixing: a stretch of another clip, of any class, replaces a stretch of the window, and the truth with it.
     Swapping: where the set has a genuine clip and its fake twin, stretches change places between the two.
     Noise: a steady, coloured noise is added to the whole window, the same one to both twins; the truth stays.
+    Talkers: somebody else speaks behind the whole window, genuine and softer; the truth stays that of who is in front.
     SpecAugment (Park et al., Interspeech 2019): stretches of bands and of time are set to the mean.
     """
 
@@ -156,6 +160,11 @@ class Augmentation:
     """Quietest and loudest speech over that noise, uniform."""
     noise_poles: tuple[float, float] = (-0.3, 0.98)
     """Range of the pole that colours it: from a little bright to nearly brown."""
+    talker_share: float = 0.0
+    """Share of windows, or of pairs of them, with somebody behind, whatever is in front: a recording that is heard a
+    thousand times never sounds the same, and cannot be known by heart."""
+    talker_snr_db: tuple[float, float] = (6.0, 30.0)
+    """Quietest and loudest voice in front over the one behind, uniform."""
     n_masks: int = 2
     """Masks of each kind."""
     max_bands: int = 12
@@ -184,7 +193,7 @@ def example(
     recording
         What to cut from.
     partners
-        What may be mixed in; not used without an augmentation.
+        What may be mixed in or heard behind; not used without an augmentation.
 
     Raises
     ------
@@ -200,7 +209,8 @@ def example(
         cut = _varied(recording, window.n_samples, augmentation, rng)
         if recording.knows_spans:
             cut = _mixed(partners, cut, augmentation, rng)
-        cut = cut[0] + _noise(cut[0], augmentation, rng), cut[1]
+        behind = _noise(cut[0], augmentation, rng) + _talker(cut[0], partners, augmentation, rng)
+        cut = cut[0] + behind, cut[1]
         spectrogram = log_mel(cut[0], window.features)
         _mask(spectrogram, augmentation, window.features, rng)
     is_fake: npt.NDArray[np.bool_] = np.logical_or.reduce(cut[1].reshape(-1, FRAME_HOP_SAMPLES), axis=1)
@@ -215,14 +225,21 @@ def example(
 
 
 def twin_examples(
-    genuine: Recording, fake: Recording, *, window: Window, seed: Sequence[int], augmentation: Augmentation
+    twins: tuple[Recording, Recording],
+    partners: Sequence[Recording],
+    *,
+    window: Window,
+    seed: Sequence[int],
+    augmentation: Augmentation,
 ) -> tuple[Example, Example]:
     """Cut the same window from a genuine recording and from its twin, and swap stretches of the two.
 
     Parameters
     ----------
-    genuine, fake
-        Recordings of the same length that say the same at the same time.
+    twins
+        A genuine recording and a fake one, of the same length, that say the same at the same time.
+    partners
+        What may be heard behind both.
     window
         What to cut.
     seed
@@ -232,16 +249,16 @@ def twin_examples(
     """
     # The same draws for both, so that they are cut and sped up alike.
     real_cut, fake_cut = (
-        _varied(each, window.n_samples, augmentation, np.random.default_rng((*seed, CUT))) for each in (genuine, fake)
+        _varied(each, window.n_samples, augmentation, np.random.default_rng((*seed, CUT))) for each in twins
     )
     fake_cut = _as_loud(fake_cut[0], like=real_cut[0]), fake_cut[1]  # a step in level must not tell which is which
     rng = np.random.default_rng((*seed, SWAP))
     weight = _swap_weight(window.n_samples, augmentation, rng)
     swapped = (_blended(real_cut, fake_cut, weight), _blended(fake_cut, real_cut, weight))
-    noise = _noise(real_cut[0], augmentation, rng)
+    behind = _noise(real_cut[0], augmentation, rng) + _talker(real_cut[0], partners, augmentation, rng)
     made = []
     for samples, truth in swapped:
-        spectrogram = log_mel(samples + noise, window.features)
+        spectrogram = log_mel(samples + behind, window.features)
         _mask(spectrogram, augmentation, window.features, rng)
         is_fake: npt.NDArray[np.bool_] = np.logical_or.reduce(truth.reshape(-1, FRAME_HOP_SAMPLES), axis=1)
         made.append(
@@ -328,8 +345,26 @@ def _noise(samples: Float, augmentation: Augmentation, rng: np.random.Generator)
         return np.float32(0.0)
     pole = rng.uniform(*augmentation.noise_poles)
     coloured = lfilter([1.0], [1.0, -pole], rng.standard_normal(len(samples), dtype=np.float32)).astype(np.float32)
-    gain = 10.0 ** (-rng.uniform(*augmentation.noise_snr_db) / 20.0)
-    return _as_loud(coloured, like=samples) * np.float32(gain)
+    return _softer(coloured, samples, augmentation.noise_snr_db, rng)
+
+
+def _talker(
+    samples: Float, partners: Sequence[Recording], augmentation: Augmentation, rng: np.random.Generator
+) -> Float | np.float32:
+    """Draw a genuine voice to be heard behind a window, float32 (n_samples,), or 0 for none."""
+    if not augmentation.talker_share or rng.random() >= augmentation.talker_share:
+        return np.float32(0.0)
+    for _ in range(MAX_DRAWS):
+        other = partners[int(rng.integers(len(partners)))]
+        if other.label == REAL:
+            voice, _ = _varied(other, len(samples), augmentation, rng)
+            return _softer(voice, samples, augmentation.talker_snr_db, rng)
+    return np.float32(0.0)
+
+
+def _softer(behind: Float, front: Float, snr_db: tuple[float, float], rng: np.random.Generator) -> Float:
+    """Bring what is behind to a level that is drawn, below what is in front."""
+    return _as_loud(behind, like=front) * np.float32(10.0 ** (-rng.uniform(*snr_db) / 20.0))
 
 
 def _as_loud(samples: Float, *, like: Float) -> Float:
@@ -441,12 +476,12 @@ class Batches:
         return _stack([made for unit in self.units(step) for made in self._examples(unit, turn)])
 
     def _examples(self, unit: tuple[int, ...], turn: int) -> Sequence[Example]:
-        recordings = [self.training_set[i] for i in unit]
+        one = self.training_set[unit[0]]
         if len(unit) == 1:
-            return [self._single(recordings[0], self.training_set, (turn, unit[0]))]
+            return [self._single(one, self.training_set, (turn, unit[0]))]
         assert self.augmentation is not None
-        seed = (self.seed, turn, unit[0])
-        return twin_examples(*recordings, window=self.window, seed=seed, augmentation=self.augmentation)
+        twins, seed = (one, self.training_set[unit[1]]), (self.seed, turn, unit[0])
+        return twin_examples(twins, self.training_set, window=self.window, seed=seed, augmentation=self.augmentation)
 
     def _single(self, recording: Recording, partners: Sequence[Recording], seed: tuple[int, int]) -> Example:
         rng = np.random.default_rng((self.seed, *seed))

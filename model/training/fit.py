@@ -93,7 +93,7 @@ def begin_with(model: keras.Model, bundle: Path) -> None:
 
 
 def compile_model(model: keras.Model, settings: TrainSettings, batches: Batches, *, n_steps: int) -> None:
-    """Attach Adam with a warm-up and cosine decay over `n_steps`, and the focal losses of all heads.
+    """Attach AdamW with a warm-up and cosine decay over `n_steps`, and the focal losses of all heads.
 
     The clip head's classes are weighted by the inverse of their share in the training split (focal loss's alpha).
     """
@@ -107,8 +107,10 @@ def compile_model(model: keras.Model, settings: TrainSettings, batches: Batches,
     gamma, weights = settings.focal_gamma, settings.loss_weights
     frame_loss = keras.losses.BinaryFocalCrossentropy(gamma=gamma)
     clip_loss = keras.losses.CategoricalFocalCrossentropy(alpha=class_weights(batches), gamma=gamma, from_logits=True)
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay, clipnorm=1.0)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])  # offsets and scales have no size to limit
     model.compile(
-        optimizer=keras.optimizers.Adam(schedule, clipnorm=1.0),
+        optimizer=optimizer,
         loss={name: clip_loss if name == "clip_logits" else frame_loss for name in weights},
         loss_weights=weights,
         metrics={

@@ -44,6 +44,8 @@ class TrainSettings:
     batch_size: int = 32
     seed: int = 0
     learning_rate: float = 3e-3
+    weight_decay: float = 0.0
+    """What each step takes off the weights, times the learning rate (AdamW: Loshchilov and Hutter, ICLR 2019)."""
     patience: int = 15
     """Epochs without a better dev score after which training stops."""
     window_s: float = 4.0
@@ -75,7 +77,7 @@ class TrainSettings:
         for name in ("epochs", "batch_size", "patience", "learning_rate", "window_s", "frame_loss_weight"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name.replace('_', '-')}: expected more than 0. Received: {getattr(self, name)}")
-        for name in ("early_loss_weight", "boundary_loss_weight", "focal_gamma"):
+        for name in ("early_loss_weight", "boundary_loss_weight", "focal_gamma", "weight_decay"):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"{name.replace('_', '-')}: expected 0 or more. Received: {getattr(self, name)}")
         if self.steps_per_epoch is not None and self.steps_per_epoch < 1:

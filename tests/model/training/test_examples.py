@@ -24,6 +24,7 @@ from model.training.examples import (
     _mask,
     _mixed,
     _noise,
+    _talker,
     boundaries,
     example,
     fixed_windows,
@@ -281,6 +282,34 @@ def test_noise_is_as_loud_as_asked_and_only_where_asked(seed):
     assert rng.bit_generator.state == state
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_who_speaks_behind_is_genuine_and_as_soft_as_asked(tiny_set, seed):
+    """Catches a fake voice behind a genuine one, which nothing would tell the truth about; and too loud a voice."""
+    rng = np.random.default_rng(seed)
+    speech = voice(rng, 1.0)
+    behind = Augmentation(talker_share=1.0, talker_snr_db=(20.0, 20.0))
+    genuine = [each for each in tiny_set if each.label == REAL]
+    mixed = [*(each for each in tiny_set if each.label != REAL), *genuine]
+    found = _talker(speech, mixed, behind, rng)
+    assert 10 * np.log10(np.mean(speech**2) / np.mean(found**2)) == pytest.approx(20.0, abs=0.1)
+    fakes = [each for each in tiny_set if each.label == FAKE]
+    assert not np.any(_talker(speech, fakes, behind, rng)), "better nobody than a fake"
+    state = rng.bit_generator.state
+    assert not np.any(_talker(speech, genuine, Augmentation(), rng))
+    assert rng.bit_generator.state == state
+
+
+def test_twins_hear_the_same_talker_and_keep_their_truth(paired_set):
+    drowned = Augmentation(
+        max_speed_change=0.0, swap_share=0.0, n_masks=0, talker_share=1.0, talker_snr_db=(-100.0, -100.0)
+    )
+    one, other = twin_examples(
+        pair_of(paired_set, 0), paired_set, window=Window(RATE, FEATURES), seed=(1,), augmentation=drowned
+    )
+    assert np.abs(one.features - other.features).max() < 0.1
+    assert (one.frames.max(), other.frames.min()) == (0, 1)
+
+
 def test_masks_cover_the_same_bands_of_both_analysis_windows():
     features = FeatureConfig(n_mels=32, second_n_fft=512)
     spectrogram = np.ones((100, 64), dtype=np.float32)
@@ -309,6 +338,11 @@ def paired_set(tmp_path_factory):
     return read_set(folder, seed=0, needed=("train",))
 
 
+def pair_of(paired_set, number: int):
+    genuine, fake = batches(paired_set).twins[number]
+    return paired_set[genuine], paired_set[fake]
+
+
 def test_pairs_stay_together_and_a_pass_visits_no_clip_twice(paired_set):
     made = batches(paired_set, batch_size=6)
     assert len(made.twins) == 4
@@ -326,7 +360,8 @@ def test_twins_that_swap_are_fake_where_the_other_is_not(paired_set):
     window, swapped = Window(2 * RATE, replace(FEATURES, normalise_bands=False)), 0
     for seed in range(20):
         one, other = twin_examples(
-            *(paired_set[i] for i in batches(paired_set).twins[seed % 4]),
+            pair_of(paired_set, seed % 4),
+            (),
             window=window,
             seed=(seed,),
             augmentation=swapping,
@@ -345,9 +380,9 @@ def test_twins_get_the_same_noise(paired_set):
     """Catches noise of its own in each twin: drowned in the same noise they look the same, in others they do not."""
     noise = {"noise_share": 1.0, "noise_snr_db": (-60.0, -60.0)}
     drowned = Augmentation(max_speed_change=0.0, swap_share=0.0, n_masks=0, **noise)
-    pair, window = [paired_set[i] for i in batches(paired_set).twins[0]], Window(RATE, FEATURES)
-    one, other = twin_examples(*pair, window=window, seed=(1,), augmentation=drowned)
-    (elsewhere, _) = twin_examples(*pair, window=window, seed=(2,), augmentation=drowned)
+    pair, window = pair_of(paired_set, 0), Window(RATE, FEATURES)
+    one, other = twin_examples(pair, (), window=window, seed=(1,), augmentation=drowned)
+    (elsewhere, _) = twin_examples(pair, (), window=window, seed=(2,), augmentation=drowned)
     assert np.abs(one.features - other.features).max() < 0.1
     assert np.abs(one.features - elsewhere.features).max() > 1.0
     assert (one.frames.max(), other.frames.min()) == (0, 1)
@@ -355,8 +390,9 @@ def test_twins_get_the_same_noise(paired_set):
 
 def test_twins_that_do_not_swap_are_the_real_and_the_fake_one_equally_loud(paired_set):
     still = Augmentation(max_speed_change=0.1, swap_share=0.0, n_masks=0)
-    pair = [paired_set[i] for i in batches(paired_set).twins[0]]
-    one, other = twin_examples(*pair, window=Window(RATE, FEATURES), seed=(1,), augmentation=still)
+    one, other = twin_examples(
+        pair_of(paired_set, 0), (), window=Window(RATE, FEATURES), seed=(1,), augmentation=still
+    )
     assert (one.label, other.label) == (LABELS.index(REAL), LABELS.index(FAKE))
     assert (one.frames.max(), other.frames.min()) == (0, 1)
 
