@@ -19,12 +19,12 @@ from typing import Any
 from audio import jobs
 from audio.atomic import replacing
 from audio.errors import ManifestError, ToolkitError, UsageError
+from audio.locking import LOCK, alone_in
 from audio.manifest import Clip, read_manifest, write_manifest
 from audio.reading import ffmpeg_version, find_ffmpeg, write_wav
 from audio.segments import Segment
 from synth.codecs import available_codings
 from synth.engines import ENGINES
-from synth.locking import LOCK, alone_in
 from synth.making import Folders, Made, Maker, Skipped
 from synth.pcm import Pcm
 from synth.recipe import ClipPlan, Recipe, plan_set

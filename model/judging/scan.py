@@ -24,6 +24,7 @@ from audio import jobs
 from audio.digest import file_sha256
 from audio.errors import AudioError, ToolkitError, UsageError
 from audio.labels import LABELS
+from audio.locking import alone_at
 from audio.segments import SAMPLE_RATE
 from model.bundle import find_bundle, read_bundle
 from model.judging.detector import Detection, Detector
@@ -106,9 +107,16 @@ def scan(paths: Iterable[str], out: Path, how: How, *, workers: int = 1) -> Iter
 
     Raises
     ------
+    UsageError
+        When another process is writing this table.
     ToolkitError
         When there is no such model, the journal is of other settings, or the table cannot be written.
     """
+    with alone_at(out):
+        yield from _scan(paths, out, how, workers=workers)
+
+
+def _scan(paths: Iterable[str], out: Path, how: How, *, workers: int) -> Iterator[list[jobs.Row]]:
     items = [Item.of(path) for path in dict.fromkeys(paths)]
     done = jobs.run(
         partial(_judged, how=how),
@@ -121,7 +129,6 @@ def scan(paths: Iterable[str], out: Path, how: How, *, workers: int = 1) -> Iter
     )
     beside = out.with_name(out.name + PART_SUFFIX)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("w", encoding="utf-8", newline="") as file:
             table = _table(file)
             for item, rows in zip(items, done, strict=True):

@@ -19,6 +19,7 @@ from tiny_model import RATE, voice
 from apps.cli import main as cli
 from apps.cli import scan
 from audio.errors import UsageError
+from audio.locking import alone_at
 from audio.reading import write_wav
 from model import Detector
 from model.judging.scan import COLUMNS
@@ -222,3 +223,14 @@ def test_wrong_usage_is_told(run, tmp_path, arguments, message, capsys):
         status, err = stop.code, capsys.readouterr().err
     assert status == 2
     assert message in err
+
+
+def test_two_scans_do_not_write_one_table(run, archive, tmp_path):
+    """Catches tables that two processes mix; and a lock that outlives its holder."""
+    out = tmp_path / "results.csv"
+    with alone_at(out):
+        status, said, err = run(archive, "--out", out)
+    assert (status, said) == (2, "")
+    assert err == f"error: {out}: another process is writing this file: wait, or choose another\n"
+    assert not out.exists()
+    assert run(archive, "--out", out)[0] == 1, "two files are none, the rest is judged"
