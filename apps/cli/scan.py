@@ -23,10 +23,10 @@ HELP = "Judge many files into one table; it goes on where it was stopped."
 
 EXAMPLE = """\
 examples:
-  python script.py scan calls --out results.csv                 a folder and all below it
-  python script.py scan list.txt 'more/*.mp3' --out results.csv files named in a list, and by a pattern
-  python script.py scan calls --out 2.csv --shard 2/5           the second of five machines
-  python script.py scan --merge 1.csv 2.csv --out results.csv   their tables, joined
+  python script.py scan calls --out results.csv                    a folder and all below it
+  python script.py scan list.txt 'more/*.mp3' --out results.csv    files named in a list, and by a pattern
+  python script.py scan calls --out 2.csv --shard 2/5              the second of five machines
+  python script.py scan --merge 1.csv 2.csv --out results.csv      their tables, joined
 
 The table has one row a file, one a fake span, and one for each file that could not be judged (then the exit status is
 1). results.csv.journal remembers what is done: started again, after a kill or with more files, it judges only what is
