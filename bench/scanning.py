@@ -1,0 +1,205 @@
+"""`python -m bench.scanning`: what judging costs beside what cannot be saved, all measured in this run.
+
+    --what cold    from the start of the process to a verdict on a WAV of 10 s, beside importing TensorFlow alone
+    --what scan    clips of 10 s in FLAC on two workers: everything but the network's own run time, beside the floor
+                   (decoding and one STFT of each clip, in a NumPy loop, on two workers too); and `script.py scan` whole
+    --what long    one FLAC of ten hours: peak memory, and whether its last span is where it is when judged alone
+
+The recordings are made of genuine speech below --real, one after the other; default: the prompts in data/voices.
+Prints tables in Markdown; ratios are of this run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from audio.manifest import recordings_below
+from audio.reading import read
+from audio.segments import SAMPLE_RATE
+
+CLIP_S, ROUNDS, WORKERS = 10, 5, 2
+
+STFT_SAMPLES, STFT_STEP = 1024, 320
+"""Of the floor: the analysis windows that the features have too, each sample looked at once."""
+
+ROOT = Path(__file__).parents[1]
+
+WATCHED = """
+import hashlib, json, resource, sys
+from model import Detector
+found = Detector().detect(sys.argv[1])
+last = found.frame_scores[-round(9 * 60 / found.frame_hop_s):]
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps({"duration_s": found.duration_s, "last": hashlib.sha256(last.tobytes()).hexdigest(), "peak": peak}))
+"""
+"""Judges a recording; tells its length, what it says of the last nine minutes, and its peak memory, KiB on Linux."""
+
+Samples = npt.NDArray[np.float32]
+
+
+def main() -> int:
+    """Run what is asked for and print its tables."""
+    parser = argparse.ArgumentParser("python -m bench.scanning", description=__doc__)
+    parser.add_argument("--what", choices=("cold", "scan", "long"), action="append", help="default: all three")
+    parser.add_argument("--real", type=Path, default=Path("data", "voices"), metavar="DIR", help="genuine speech")
+    parser.add_argument("--clips", type=int, default=400, help="clips of 10 s to scan (default: %(default)s)")
+    parser.add_argument("--hours", type=float, default=10.0, help="length of the long recording (default: %(default)s)")
+    options = parser.parse_args()
+    sources = sorted(recordings_below(options.real))
+    if not sources:
+        parser.error(f"--real: expected recordings below {options.real}, found none")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        for what in options.what or ("cold", "scan", "long"):
+            if what == "cold":
+                cold(Path(folder), sources)
+            elif what == "scan":
+                scan(Path(folder), sources, options.clips)
+            else:
+                long(Path(folder), sources, options.hours)
+    return 0
+
+
+def speech(sources: list[Path], seconds: float) -> Samples:
+    """Join recordings until they last so long, float32 (n,)."""
+    found, n_samples, wanted = [], 0, round(seconds * SAMPLE_RATE)
+    for path in cycle(sources):
+        found.append(read(path))
+        n_samples += found[-1].size
+        if n_samples >= wanted:
+            return np.concatenate(found)[:wanted]
+    raise AssertionError("cycle never ends")
+
+
+def cold(folder: Path, sources: list[Path]) -> None:
+    """Time both kinds of process in turns and print the medians."""
+    clip = folder / "clip.wav"
+    soundfile.write(clip, speech(sources, CLIP_S), SAMPLE_RATE)
+    commands = {
+        "`script.py detect`, to the verdict": [sys.executable, "script.py", "detect", str(clip)],
+        "importing TensorFlow": [sys.executable, "-c", "import tensorflow"],
+    }
+    took: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(ROUNDS + 1):
+        for name, command in commands.items():
+            began = time.perf_counter()
+            subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+            took[name].append(time.perf_counter() - began)
+    medians = {name: statistics.median(times[1:]) for name, times in took.items()}  # the first one fills the caches
+    print(f"\nA process from its start, a WAV of {CLIP_S} s, medians of {ROUNDS}\n\n| process | seconds |\n|---|---|")
+    for name, seconds in medians.items():
+        print(f"| {name} | {seconds:.2f} |")
+    ours, theirs = medians.values()
+    print(f"| ratio | {ours / theirs:.2f} |", flush=True)
+
+
+def scan(folder: Path, sources: list[Path], n_clips: int) -> None:
+    """Time the floor and the judging of the same clips in turns, on two workers, then the whole command."""
+    clips = _write_clips(folder / "clips", sources, n_clips)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(WORKERS, mp_context=context) as pool:
+        shares = [clips[worker::WORKERS] for worker in range(WORKERS)]
+        totals = np.sum(list(pool.map(_costs, shares)), axis=0)
+    floor_s, judging_s, network_s = totals / n_clips
+    print(f"\n{n_clips} clips of {CLIP_S} s, FLAC, {WORKERS} workers; milliseconds of one core a clip\n")
+    print("| what | ms |\n|---|---|")
+    print(f"| floor: decoding and one STFT | {1e3 * floor_s:.1f} |")
+    print(f"| judging, without the network | {1e3 * (judging_s - network_s):.1f} |")
+    print(f"| the network | {1e3 * network_s:.1f} |")
+    print(f"| without the network, times the floor | {(judging_s - network_s) / floor_s:.2f} |")
+    command = [sys.executable, "script.py", "scan", folder / "clips", "--out", folder / "results.csv", "-j", WORKERS]
+    began = time.perf_counter()
+    subprocess.run([*map(str, command)], cwd=ROOT, check=True, capture_output=True)
+    seconds = time.perf_counter() - began
+    speed = n_clips * CLIP_S / seconds
+    print(f"\n`script.py scan -j {WORKERS}`: {seconds:.1f} s, {speed:.0f} times real time", flush=True)
+
+
+def _write_clips(folder: Path, sources: list[Path], n_clips: int) -> list[str]:
+    folder.mkdir()
+    different = min(n_clips, 40)
+    samples = speech(sources, different * CLIP_S).reshape(different, -1)
+    paths = [folder / f"{k:05}.flac" for k in range(n_clips)]
+    for path, clip in zip(paths, islice(cycle(samples), n_clips), strict=False):
+        soundfile.write(path, clip, SAMPLE_RATE)
+    return [str(path) for path in paths]
+
+
+def _costs(clips: list[str]) -> tuple[float, float, float]:
+    """Seconds of one core that the floor, judging, and the network within it took for some clips. In a worker."""
+    from model.bundle import find_bundle
+    from model.judging.runtime import Network
+    from model.judging.scan import How, Item, _judged
+
+    spent = [0.0]
+    run = Network.run
+
+    def timed(self: Network, features: Any) -> Any:
+        began = time.thread_time()
+        found = run(self, features)
+        spent[0] += time.thread_time() - began
+        return found
+
+    Network.run = timed  # type: ignore[method-assign]  # this process does nothing else
+    judge, floor = partial(_judged, how=How(find_bundle(None))), np.zeros(2)
+    judge(Item.of(clips[0]))
+    spent[0] = 0.0
+    for clip in clips:
+        for kind, work in enumerate((_floor, lambda path: judge(Item.of(path)))):
+            began = time.thread_time()
+            work(clip)
+            floor[kind] += time.thread_time() - began
+    return float(floor[0]), float(floor[1]), spent[0]
+
+
+def _floor(path: str) -> npt.NDArray[np.float64]:
+    """Decode a clip and transform it once: no judging of spectra can do without it."""
+    samples, _ = soundfile.read(path, dtype="float32")
+    padded = np.pad(samples, STFT_SAMPLES // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, STFT_SAMPLES)[::STFT_STEP]
+    spectra = np.fft.rfft(frames * np.hanning(STFT_SAMPLES))
+    return np.asarray(np.square(spectra.real) + np.square(spectra.imag))
+
+
+def long(folder: Path, sources: list[Path], hours: float) -> None:
+    """Judge one long recording and its last ten minutes alone; print its peak memory and whether they agree."""
+    path, last = folder / "long.flac", folder / "last.flac"
+    ten_minutes = speech(sources, 600)
+    with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1) as file:
+        for _ in range(round(6 * hours)):
+            file.write(ten_minutes)
+    soundfile.write(last, ten_minutes, SAMPLE_RATE)
+    began = time.perf_counter()
+    found = _watched(path)
+    seconds = time.perf_counter() - began
+    alone = _watched(last)
+    print(f"\nOne FLAC of {hours:g} h: {seconds:.0f} s, {hours * 3600 / seconds:.0f} times real time\n")
+    print("| what | ten hours | its last ten minutes alone |\n|---|---|---|".replace("ten hours", f"{hours:g} h"))
+    print(f"| peak memory, MB | {found['peak'] / 1024:.0f} | {alone['peak'] / 1024:.0f} |")
+    print(f"| length told, s | {found['duration_s']} | {alone['duration_s']} |")
+    same = "the same bits" if found["last"] == alone["last"] else "DIFFERENT"
+    print(f"| scores of the last nine minutes | {same} | |", flush=True)
+
+
+def _watched(path: Path) -> dict[str, Any]:
+    done = subprocess.run([sys.executable, "-c", WATCHED, path], cwd=ROOT, check=True, capture_output=True, text=True)
+    return dict(json.loads(done.stdout))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
