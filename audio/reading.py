@@ -411,9 +411,21 @@ def _open_soundfile(path: Path) -> soundfile.SoundFile | None:
     if not _whole_for_soundfile(path):
         return None
     try:
-        return soundfile.SoundFile(path)
+        return _Forwards(path)
     except (soundfile.LibsndfileError, TypeError):  # TypeError: it takes a name in .raw for headerless sound
         return None
+
+
+class _Forwards(soundfile.SoundFile):
+    """A file that is read on from where it is.
+
+    soundfile seeks to where it is after each piece. In an MP3 that throws away what libmpg123 knows of the last frames,
+    which it then complains about on stderr, a line a piece.
+    """
+
+    def seekable(self) -> bool:
+        """Say no, so that nothing is sought but by `seek`."""
+        return False
 
 
 def _whole_for_soundfile(path: Path) -> bool:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apps.cli.options import FOUND, add_model, add_operating_point, add_runtime
-from audio.errors import ToolkitError, UsageError
+from apps.cli.options import FOUND, LISTS, add_model, add_operating_point, add_runtime
+from audio.errors import AudioError, ToolkitError, UsageError
 from audio.labels import HYBRID, LABELS
 from audio.messages import listing, reason_text, text, warning_text
 
@@ -158,6 +158,7 @@ def _judge(
     found: list[Detection] = []
     status = 0
     try:
+        _expect_a_recording(clip)
         each, told = arguments.channels == "each", not (arguments.json or arguments.quiet)
         facts = inspect(clip) if each or told or arguments.report else None
         for channel in range(facts.channels) if facts and each else (None,):
@@ -176,6 +177,17 @@ def _judge(
             _print_row({"schema_version": SCHEMA_VERSION, "path": clip, "error": str(error)})
         return found, 1
     return found, max(status, _report(clip, exhibits, arguments, detector))
+
+
+def _expect_a_recording(clip: str) -> None:
+    """Tell what to do instead to who names a folder, a list or an address; raises `AudioError`."""
+    many = f"for many files: python script.py scan {clip} --out results.csv"
+    if os.path.isdir(clip):
+        raise AudioError(f"{clip}: expected a recording, received a folder; {many}")
+    if os.path.isfile(clip) and clip.lower().endswith(LISTS):
+        raise AudioError(f"{clip}: expected a recording, received a list; {many}")
+    if "://" in clip:
+        raise AudioError(f"{clip}: expected a file, received a network address: download it first")
 
 
 def _report(

@@ -8,6 +8,9 @@ from pathlib import Path
 FOUND = 3
 """Exit status of a command that found what a `--fail-on...` asked for."""
 
+LISTS = (".txt", ".lst", ".list", ".m3u")
+"""What a list of files, one a line, may be called."""
+
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Declare which model judges."""

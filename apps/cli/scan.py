@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from apps.cli.options import add_model, add_operating_point, add_runtime
+from apps.cli.options import LISTS, add_model, add_operating_point, add_runtime
 from audio.errors import UsageError
 from audio.labels import LABELS
 from audio.manifest import AUDIO_SUFFIXES, recordings_below
@@ -31,9 +31,6 @@ examples:
 The table has one row a file, one a fake span, and one for each file that could not be judged (then the exit status is
 1). results.csv.journal remembers what is done: started again, after a kill or with more files, it judges only what is
 new or changed. While it runs, results.csv.part grows."""
-
-LISTS = (".txt", ".lst", ".list", ".m3u")
-"""What a list of files, one a line, may be called."""
 
 _log = logging.getLogger(__name__)
 

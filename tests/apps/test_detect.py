@@ -218,6 +218,23 @@ def test_what_cannot_be_read_is_one_line_that_names_it(run, tmp_path, name, make
     assert name in line
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("calls", "received a folder; for many files: python script.py scan calls --out results.csv"),
+        ("calls.txt", "received a list; for many files: python script.py scan calls.txt --out results.csv"),
+        ("https://example.com/a.mp3", "received a network address: download it first"),
+    ],
+)
+def test_who_names_something_else_is_told_what_to_do(run, tmp_path, monkeypatch, name, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "calls").mkdir()
+    (tmp_path / "calls.txt").write_text("a.wav\n")
+    status, out, err = run(name)
+    assert (status, out) == (1, "")
+    assert err.endswith(told + "\n")
+
+
 def test_a_name_that_stdout_cannot_spell(clip, tiny_bundle):
     odd = clip.rename(clip.with_name("t\N{LATIN SMALL LETTER O WITH DIAERESIS}n \N{SNOWMAN}.wav"))
     done = script(odd, "--model", tiny_bundle, env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})

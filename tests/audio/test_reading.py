@@ -251,6 +251,16 @@ def test_mp3_without_a_table_is_read_to_its_end(encode: Encode) -> None:
     assert abs(read(path).size - 64_000) < 2_500
 
 
+def test_a_long_mp3_is_read_in_silence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Catches a seek before each piece, at which libmpg123 complains on stderr of bits it has thrown away."""
+    noise = 0.3 * np.random.default_rng(0).standard_normal(16_000 * 60) * (np.arange(960_000) // 8_000 % 2)
+    soundfile.write(tmp_path / "a.wav", noise.astype(np.float32), 16_000)
+    command = [find_ffmpeg(), "-loglevel", "error", "-i", "a.wav", "-b:a", "64k", "a.mp3"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert abs(read(tmp_path / "a.mp3").size - noise.size) < 2_500
+    assert capfd.readouterr().err == ""
+
+
 def test_mp3_with_tags(encode: Encode) -> None:
     """Catches an ID3 tag mistaken for sound, or for surplus."""
     path = encode("a.mp3", "-metadata", "title=" + "x" * 5_000, "-write_id3v1", "1")
