@@ -3,7 +3,9 @@
     --what cold    from the start of the process to a verdict on a WAV of 10 s, beside importing TensorFlow alone
     --what scan    clips of 10 s in FLAC on two workers: everything but the network's own run time, beside the floor
                    (decoding and one STFT of each clip, in a NumPy loop, on two workers too); and `script.py scan` whole
-    --what long    one FLAC of ten hours: peak memory, and whether its last span is where it is when judged alone
+    --what kills   a scan of 2,000 clips of 2 s that SIGKILL ends 20 times: how often each file was judged, and whether
+                   its table has the bytes of an unbroken one
+    --what long    one FLAC of ten hours: peak memory, and whether its end is heard as it is alone
 
 The recordings are made of genuine speech below --real, one after the other; default: the prompts in data/voices.
 Prints tables in Markdown; ratios are of this run.
@@ -14,14 +16,18 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
+import random
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from itertools import cycle, islice
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +39,9 @@ from audio.manifest import recordings_below
 from audio.reading import read
 from audio.segments import SAMPLE_RATE
 
-CLIP_S, ROUNDS, WORKERS = 10, 5, 2
+BENCHES = ("cold", "scan", "kills", "long")
+
+CLIP_S, SHORT_S, ROUNDS, WORKERS = 10, 2, 5, 2
 
 STFT_SAMPLES, STFT_STEP = 1024, 320
 """Of the floor: the analysis windows that the features have too, each sample looked at once."""
@@ -56,20 +64,26 @@ Samples = npt.NDArray[np.float32]
 def main() -> int:
     """Run what is asked for and print its tables."""
     parser = argparse.ArgumentParser("python -m bench.scanning", description=__doc__)
-    parser.add_argument("--what", choices=("cold", "scan", "long"), action="append", help="default: all three")
+    parser.add_argument("--what", choices=BENCHES, action="append", help="default: all of them")
     parser.add_argument("--real", type=Path, default=Path("data", "voices"), metavar="DIR", help="genuine speech")
     parser.add_argument("--clips", type=int, default=400, help="clips of 10 s to scan (default: %(default)s)")
+    parser.add_argument(
+        "--files", type=int, default=2_000, help="files of the scan that is killed (default: %(default)s)"
+    )
+    parser.add_argument("--kills", type=int, default=20, help="how often (default: %(default)s)")
     parser.add_argument("--hours", type=float, default=10.0, help="length of the long recording (default: %(default)s)")
     options = parser.parse_args()
     sources = sorted(recordings_below(options.real))
     if not sources:
         parser.error(f"--real: expected recordings below {options.real}, found none")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        for what in options.what or ("cold", "scan", "long"):
+        for what in options.what or BENCHES:
             if what == "cold":
                 cold(Path(folder), sources)
             elif what == "scan":
                 scan(Path(folder), sources, options.clips)
+            elif what == "kills":
+                kills(Path(folder), sources, options.files, options.kills)
             else:
                 long(Path(folder), sources, options.hours)
     return 0
@@ -110,7 +124,7 @@ def cold(folder: Path, sources: list[Path]) -> None:
 
 def scan(folder: Path, sources: list[Path], n_clips: int) -> None:
     """Time the floor and the judging of the same clips in turns, on two workers, then the whole command."""
-    clips = _write_clips(folder / "clips", sources, n_clips)
+    clips = _write_clips(folder / "clips", speech(sources, min(n_clips, 40) * CLIP_S), n_clips, CLIP_S)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(WORKERS, mp_context=context) as pool:
         shares = [clips[worker::WORKERS] for worker in range(WORKERS)]
@@ -122,22 +136,52 @@ def scan(folder: Path, sources: list[Path], n_clips: int) -> None:
     print(f"| judging, without the network | {1e3 * (judging_s - network_s):.1f} |")
     print(f"| the network | {1e3 * network_s:.1f} |")
     print(f"| without the network, times the floor | {(judging_s - network_s) / floor_s:.2f} |")
-    command = [sys.executable, "script.py", "scan", folder / "clips", "--out", folder / "results.csv", "-j", WORKERS]
     began = time.perf_counter()
-    subprocess.run([*map(str, command)], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(_scanning(folder / "clips", folder / "results.csv"), cwd=ROOT, check=True, capture_output=True)
     seconds = time.perf_counter() - began
     speed = n_clips * CLIP_S / seconds
     print(f"\n`script.py scan -j {WORKERS}`: {seconds:.1f} s, {speed:.0f} times real time", flush=True)
 
 
-def _write_clips(folder: Path, sources: list[Path], n_clips: int) -> list[str]:
+def _scanning(clips: Path, out: Path) -> list[str]:
+    return [sys.executable, "script.py", "scan", str(clips), "--out", str(out), "-j", str(WORKERS)]
+
+
+def _write_clips(folder: Path, samples: Samples, n_clips: int, clip_s: int) -> list[str]:
+    """Write clips of the same length, those of `samples` again and again."""
     folder.mkdir()
-    different = min(n_clips, 40)
-    samples = speech(sources, different * CLIP_S).reshape(different, -1)
     paths = [folder / f"{k:05}.flac" for k in range(n_clips)]
-    for path, clip in zip(paths, islice(cycle(samples), n_clips), strict=False):
+    different = samples.reshape(-1, clip_s * SAMPLE_RATE)
+    for path, clip in zip(paths, cycle(different), strict=False):
         soundfile.write(path, clip, SAMPLE_RATE)
     return [str(path) for path in paths]
+
+
+def kills(folder: Path, sources: list[Path], n_files: int, n_kills: int) -> None:
+    """Kill a scan after a random number of files, again and again, and compare it with an unbroken one."""
+    _write_clips(folder / "short", speech(sources, min(n_files, 200) * SHORT_S), n_files, SHORT_S)
+    whole, broken = folder / "whole.csv", folder / "broken.csv"
+    subprocess.run(_scanning(folder / "short", whole), cwd=ROOT, check=True, capture_output=True)
+    journal, rng = broken.with_name(broken.name + ".journal"), random.Random(0)
+    for k in range(n_kills):
+        done = _n_lines(journal)
+        # On average an equal share of what is left for each kill to come: the last one still finds work.
+        wanted = done + rng.randint(1, max(1, 2 * (n_files - done) // (n_kills - k + 1) - 1))
+        with subprocess.Popen(
+            _scanning(folder / "short", broken), cwd=ROOT, stdout=-3, stderr=-3, start_new_session=True
+        ) as process:
+            while process.poll() is None and _n_lines(journal) < wanted:
+                time.sleep(0.001)
+            os.killpg(process.pid, signal.SIGKILL)
+    subprocess.run(_scanning(folder / "short", broken), cwd=ROOT, check=True, capture_output=True)
+    keys = Counter(json.loads(line)["key"] for line in journal.read_text().splitlines()[1:])
+    same = "the same bytes" if whole.read_bytes() == broken.read_bytes() else "OTHER BYTES"
+    print(f"\n{n_files} files of {SHORT_S} s, killed {n_kills} times: {same} as unbroken; ", end="")
+    print(f"{len(keys)} files judged, most often {max(keys.values())} times", flush=True)
+
+
+def _n_lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def _costs(clips: list[str]) -> tuple[float, float, float]:
