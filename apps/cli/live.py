@@ -54,6 +54,9 @@ exit status: 0 ran, 1 something failed, 2 wrong usage, 3 found what --fail-on as
 UPDATE_SAMPLES = SAMPLE_RATE // 2
 """How often to say what can be said: with half a second of waiting, a second is kept for a busy machine."""
 
+ENDINGS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+"""Signals that end the sound: Ctrl-C, a polite kill, and a terminal that was closed."""
+
 METER_WIDTH, METER_FLOOR_DBFS = 12, -60.0
 """The level meter: this many signs, from here to full scale."""
 
@@ -212,7 +215,7 @@ def _stdin() -> Any:
 
 
 class _Ending:
-    """Makes the first Ctrl-C, or SIGTERM, the end of the sound rather than of the program.
+    """Makes the first of the `ENDINGS` the end of the sound rather than of the program.
 
     A signal breaks off the waiting for sound at once, and nothing else: what is being judged or written is finished.
     The second one does what it always does.
@@ -224,7 +227,8 @@ class _Ending:
 
     def __enter__(self) -> _Ending:
         if threading.current_thread() is threading.main_thread():  # no other one may
-            self._before = {each: signal.signal(each, self._ask) for each in (signal.SIGINT, signal.SIGTERM)}
+            wanted = [each for each in ENDINGS if signal.getsignal(each) != signal.SIG_IGN]  # nohup knows better
+            self._before = {each: signal.signal(each, self._ask) for each in wanted}
         return self
 
     def __exit__(self, *_: object) -> None:
