@@ -38,9 +38,14 @@ def test_what_is_too_loud_is_cut_off_and_does_not_wrap(tmp_path: Path) -> None:
 
 def test_what_was_heard_is_kept_whatever_happens_then(tmp_path: Path) -> None:
     """Catches an interview that is lost because a pipe broke at its end."""
-    with pytest.raises(BrokenPipeError), keeping(tmp_path / "a.wav") as write:
-        write(chirp(0.5))
-        raise BrokenPipeError
+
+    def body() -> None:
+        with keeping(tmp_path / "a.wav") as write:
+            write(chirp(0.5))
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        body()
     assert read(tmp_path / "a.wav").size == 8_000
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"], "nothing is left beside it"
 
@@ -61,7 +66,7 @@ def test_without_a_sample_the_older_file_stays(tmp_path: Path, fails: bool) -> N
 def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name, error in [("a.mp3", UsageError), ("a", UsageError), ("file/a.wav", AudioError)]:
-        with pytest.raises(error, match="expected a name|cannot be written") as caught, keeping(tmp_path / name):
+        with pytest.raises(error, match=r"expected a name|cannot be written") as caught, keeping(tmp_path / name):
             pass
         assert "\n" not in str(caught.value)
 
