@@ -84,6 +84,16 @@ def test_what_is_said_in_between_is_what_detect_would_say_now(detector, seed):
         assert_same(glimpse.detection, detector.detect(samples[:done]))
 
 
+def test_asking_between_two_frames_does_not_move_the_marks_of_speech(detector):
+    """Catches a glimpse that marks the frame that is not whole yet, and so ends the hangover of the next ones early."""
+    samples = np.concatenate([voice(np.random.default_rng(0), 1.0), np.zeros(RATE, np.float32)])
+    live = Live(detector)
+    for start in range(0, samples.size, 200):
+        live.hear(samples[start : start + 200])
+        live.so_far()
+    assert_same(live.finish(), detector.detect(samples))
+
+
 def test_a_verdict_is_there_within_a_second_of_what_it_takes(detector):
     """A word of 0.4 s is judged, in the middle of the first window."""
     live = Live(detector)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,9 +147,13 @@ def test_a_signal_ends_the_sound_and_keeps_it(tiny_bundle, clip, tmp_path, endin
         row = json.loads(process.stdout.readline())
         heard_s = row["duration_s"]
     process.send_signal(ending)
-    out, err = process.communicate()
-    last = json.loads(out.splitlines()[-1])
+    hanging = threading.Timer(60.0, process.kill)
+    hanging.start()
+    with process:
+        out, err = process.stdout.read(), process.stderr.read()  # communicate() would close the pipe first
+    hanging.cancel()
     assert (process.returncode, err.decode()) == (3, f"saved: {kept}\n")
+    last = json.loads(out.splitlines()[-1])
     assert (last["live"]["final"], last["duration_s"]) == (True, 6.0)
     assert soundfile.info(kept).frames == 6 * RATE
     assert_row_of_detect(last, kept, tiny_bundle)
