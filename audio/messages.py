@@ -56,6 +56,15 @@ TEXTS: Mapping[str, str] = MappingProxyType(
         "sound": "sound: up to {bandwidth_khz:.1f} kHz",
         "noise": ", speech {snr_db:.0f} dB over its noise",
         "mind": "mind: {warning}",
+        "live": "{now_s:8.1f} s  {verdict}",
+        "live_level": "{now_s:8.1f} s  [{bar}] {level_dbfs:4.0f} dB  {verdict}",
+        "live_verdict": "{label} {probability:.0%}",
+        "live_part": " in the last {part_s:.0f} s",
+        "live_spans": ", fake {spans}",
+        "live_waiting": "not judged yet: {reason}",
+        "live_final": "fake {start_s:.2f}-{end_s:.2f} s, confidence {confidence:.2f}, final",
+        "live_begins": "listening to {name}; Ctrl-C ends it and gives the verdict on the whole",
+        "live_lost": "{n} times until {now_s:.1f} s sound was lost, because this machine was busy",
         "channel": "{path}, channel {channel}",
         "evidence": (
             "A verdict is evidence, not proof. It says how far the sound of this file resembles speech that a program "

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apps.cli.options import FOUND, LISTS, add_model, add_operating_point, add_runtime
+from apps.cli.options import ABSTAINED, FOUND, LISTS, add_model, add_operating_point, add_runtime, add_said, some_of
 from audio.errors import AudioError, ToolkitError, UsageError
 from audio.labels import HYBRID, LABELS
 from audio.messages import listing, reason_text, text, warning_text
@@ -43,8 +43,6 @@ OUTPUTS = Path("outputs")
 LABELS_NAME = "detections"
 """Name of the label files that hold all recordings."""
 
-ABSTAINED = "abstained"
-
 MOST_NAMED_SPANS = 6
 """More spans than these are counted in the sentence, not named; each has a line of its own below."""
 
@@ -65,15 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="mean",
         help="judge the mean of the channels, or each on its own (default: %(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object per line instead of words")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    parser.add_argument(
-        "--fail-on",
-        type=_labels,
-        default=(),
-        metavar="A,B",
-        help=f"exit with {FOUND} when a verdict is one of these: {', '.join((*LABELS, ABSTAINED))}",
-    )
+    add_said(parser, json="print one JSON object per line instead of words")
     parser.add_argument(
         "--format",
         type=_formats,
@@ -97,21 +87,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _labels(text: str) -> tuple[str, ...]:
-    return _some_of(text, (*LABELS, ABSTAINED))
-
-
 def _formats(text: str) -> tuple[str, ...]:
     from audio.labelfiles import FORMATS
 
-    return _some_of(text, tuple(FORMATS))
-
-
-def _some_of(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    named = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not named or set(named) - set(known):
-        raise argparse.ArgumentTypeError(f"expected some of {', '.join(known)}, received {text!r}")
-    return named
+    return some_of(text, tuple(FORMATS))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -174,7 +153,7 @@ def _judge(
     except ToolkitError as error:
         _log.error("error: %s", error)
         if arguments.json:
-            _print_row({"schema_version": SCHEMA_VERSION, "path": clip, "error": str(error)})
+            print_row({"schema_version": SCHEMA_VERSION, "path": clip, "error": str(error)})
         return found, 1
     return found, max(status, _report(clip, exhibits, arguments, detector))
 
@@ -218,17 +197,17 @@ def _behind(channel: int | None) -> str:
 
 def _say(clip: str, facts: FileFacts | None, detection: Detection, arguments: argparse.Namespace) -> None:
     if arguments.json:
-        _print_row(detection.to_row(clip))
+        print_row(detection.to_row(clip))
     elif not arguments.quiet:
-        print(describe(clip, detection, facts=facts, emphasis=_may_colour()), flush=True)
+        print(describe(clip, detection, facts=facts, emphasis=may_colour()), flush=True)
 
 
-def _may_colour() -> bool:
+def may_colour() -> bool:
     """Whether stdout is a terminal that may be sent more than text (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def _print_row(row: dict[str, Any]) -> None:
+def print_row(row: dict[str, Any]) -> None:
     """Print one JSON line at once, so that a reader of the pipe need not wait for the batch to end."""
     print(json.dumps(row, allow_nan=False), flush=True)
 

@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from apps.cli import calibrate, check, corpora, detect, evaluate, export, importing, metrics, scan, selftest
+from apps.cli import calibrate, check, corpora, detect, evaluate, export, importing, live, metrics, scan, selftest
 from audio.errors import ToolkitError, UsageError
 
 COMMANDS = {
     "detect": detect,
+    "live": live,
     "scan": scan,
     "calibrate": calibrate,
     "selftest": selftest,

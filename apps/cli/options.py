@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from audio.labels import LABELS
+
 FOUND = 3
 """Exit status of a command that found what a `--fail-on...` asked for."""
 
 LISTS = (".txt", ".lst", ".list", ".m3u")
 """What a list of files, one a line, may be called."""
+
+ABSTAINED = "abstained"
+"""What `--fail-on` calls a recording without a verdict."""
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -28,3 +33,28 @@ def add_runtime(parser: argparse.ArgumentParser) -> None:
     """Declare what runs the network."""
     told = "what runs the network: onnx or litert (default: what the model is for)"
     parser.add_argument("--runtime", metavar="NAME", help=told)
+
+
+def add_said(parser: argparse.ArgumentParser, *, json: str) -> None:
+    """Declare how a verdict is told: in words, as rows (`json` explains them), by the exit status."""
+    parser.add_argument("--json", action="store_true", help=json)
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument(
+        "--fail-on",
+        type=_labels,
+        default=(),
+        metavar="A,B",
+        help=f"exit with {FOUND} when a verdict is one of these: {', '.join((*LABELS, ABSTAINED))}",
+    )
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    return some_of(text, (*LABELS, ABSTAINED))
+
+
+def some_of(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Read words between commas, each one of `known`; raises what argparse turns into a line about wrong usage."""
+    named = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not named or set(named) - set(known):
+        raise argparse.ArgumentTypeError(f"expected some of {', '.join(known)}, received {text!r}")
+    return named

@@ -223,10 +223,17 @@ class Detector:
         ModelError
             The network does not do what its bundle says.
         """
-        listener = Listener(self._bundle, self._network)
+        listener = self.listener()
         for piece in _pieces(source, sample_rate, channel):
             listener.hear(piece)
-        found, quality = listener.finish()
+        return self.conclusion(*listener.finish(), channel=channel)
+
+    def listener(self) -> Listener:
+        """Return what hears one recording piece by piece; `conclusion` says what follows from what it heard."""
+        return Listener(self._bundle, self._network)
+
+    def conclusion(self, found: Evidence | None, quality: Quality, *, channel: int | None = None) -> Detection:
+        """Draw the conclusions from what a listener heard; `channel` is only noted."""
         broken = reasons(quality, self._bundle.limits) or (("no_speech",) if found is None else ())
         if found is None or broken:
             return self._abstain(broken, quality, channel)
@@ -249,7 +256,7 @@ class Detector:
         ModelError
             The network does not do what its bundle says.
         """
-        listener = Listener(self._bundle, self._network)
+        listener = self.listener()
         listener.hear(samples)
         return listener.finish()[0]
 

@@ -65,10 +65,42 @@ def localise(
     SegmentError
         The number of scores does not belong to `n_samples`.
     """
-    above_exit = from_frames(frame_scores >= thresholds.exit, hop_samples, n_samples)
-    entered = [s for s in above_exit if _scores_in(s, frame_scores, hop_samples).max() >= thresholds.enter]
-    joined = _join(entered, thresholds.min_gap_samples)
+    joined = _joined(frame_scores, thresholds, hop_samples=hop_samples, n_samples=n_samples)
     return [s for s in joined if s.duration >= thresholds.min_fake_samples]
+
+
+class Settling:
+    """What `localise` finds while the scores still come: each span as soon as no later score can change it.
+
+    A span is settled when it has ended, and so long ago that none that begins now, or has begun and may still enter,
+    would be joined to it.
+    """
+
+    def __init__(self, thresholds: Thresholds, *, hop_samples: int) -> None:
+        """Start a recording; the parameters are those of `localise`."""
+        self._thresholds, self._hop = thresholds, hop_samples
+        self._held: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+        self._first_held = 0
+
+    def take(self, frame_scores: NDArray[np.float32]) -> list[Segment]:
+        """Take the next scores, float32 (n,), and return the spans that are settled now, with confidence."""
+        self._held = scores = np.concatenate([self._held, frame_scores])
+        hop, first = self._hop, self._first_held
+        joined = _joined(scores, self._thresholds, hop_samples=hop, n_samples=scores.size * hop)
+        undecided = self._undecided_from()
+        settled = [s for s in joined if undecided - s.offset >= self._thresholds.min_gap_samples]
+        self._forget(min([undecided, *(s.onset for s in joined[len(settled) :])]))
+        found = [s for s in settled if s.duration >= self._thresholds.min_fake_samples]
+        return [moved(with_confidence(s, scores, hop_samples=hop), first) for s in found]
+
+    def _undecided_from(self) -> int:
+        """Where the stretch at or above `exit` begins that has not ended yet; the end of what is held without one."""
+        below = np.flatnonzero(self._held < self._thresholds.exit)
+        return int(below[-1] + 1) * self._hop if below.size else 0
+
+    def _forget(self, before: int) -> None:
+        self._held = self._held[before // self._hop :].copy()
+        self._first_held += before
 
 
 def readings(
@@ -140,6 +172,20 @@ def ends_of(
         return min(frame * hop_samples, n_samples)
 
     return Ends((at(earliest), at(inner[0])), (at(inner[1] + 1), at(latest + 1)))
+
+
+def moved(segment: Segment, by_samples: int) -> Segment:
+    """Return the segment so many samples later."""
+    return replace(segment, onset=segment.onset + by_samples, offset=segment.offset + by_samples)
+
+
+def _joined(
+    frame_scores: NDArray[np.float32], thresholds: Thresholds, *, hop_samples: int, n_samples: int
+) -> list[Segment]:
+    """Stretches at or above `exit` that enter somewhere, joined over short gaps, however short they are."""
+    above_exit = from_frames(frame_scores >= thresholds.exit, hop_samples, n_samples)
+    entered = [s for s in above_exit if _scores_in(s, frame_scores, hop_samples).max() >= thresholds.enter]
+    return _join(entered, thresholds.min_gap_samples)
 
 
 def _scores_in(segment: Segment, frame_scores: NDArray[np.float32], hop_samples: int) -> NDArray[np.float32]:

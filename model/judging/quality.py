@@ -6,6 +6,7 @@ depends on any other recording. The facts only describe; `model.judging.abstain`
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -148,8 +149,10 @@ def measure(samples: Samples, speech: Marks) -> Quality:
 class Meter:
     """Measures a recording piece by piece and keeps none of its samples but those of a block that is not whole yet."""
 
-    def __init__(self) -> None:
-        """Start a recording."""
+    def __init__(self, *, n_kept: int = 0) -> None:
+        """Start a recording; of the last `n_kept` blocks the measures are kept one by one, for `since`."""
+        self._kept: deque[tuple[_Look, Marks]] = deque(maxlen=n_kept)
+        self._n_blocks = 0
         self._held: Samples = np.zeros(0, dtype=np.float32)
         self._marks: Marks = np.zeros(0, dtype=np.bool_)
         self._n_samples = 0
@@ -171,6 +174,15 @@ class Meter:
             done += BLOCK_SAMPLES
         self._held, self._marks = self._held[done:], self._marks[done // FRAME_HOP_SAMPLES :]
 
+    def since(self, block: int) -> Meter:
+        """Return a meter that heard the recording from a block on, one of the kept ones, and goes its own way."""
+        later = Meter()
+        for look, marks in list(self._kept)[block - self._n_blocks :] if block < self._n_blocks else ():
+            later._add(look, marks)
+        later._held, later._marks = self._held, self._marks
+        later._n_samples = self._n_samples - block * BLOCK_SAMPLES
+        return later
+
     def finish(self) -> Quality:
         """Return what the recording was like."""
         self._look(0, self._held.size)
@@ -190,7 +202,11 @@ class Meter:
     def _look(self, onset: int, offset: int) -> None:
         hop = FRAME_HOP_SAMPLES
         marks = self._marks[onset // hop : -(-offset // hop)]
-        look = _look(self._held[onset:offset], marks)
+        self._add(_look(self._held[onset:offset], marks), marks)
+
+    def _add(self, look: _Look, marks: Marks) -> None:
+        self._kept.append((look, marks))
+        self._n_blocks += 1
         self._peak = max(self._peak, look.peak)
         self._powers.append(look.powers)
         self._speech.append(marks)

@@ -121,6 +121,18 @@ class Joined:
             raise ModelError(f"frame scores: no window covers frame {int(np.argmin(weight))} of {n_frames}")
         return (self._total[:n_frames] / weight).astype(np.float32)
 
+    def between(self, first: int, last: int) -> NDArray[np.float32]:
+        """Return the averages so far of the frames `[first, last)`, float32, each covered by a window."""
+        return (self._total[first:last] / self._weight[first:last]).astype(np.float32)
+
+    def since(self, first: int) -> Joined:
+        """Return what is known of the frames from `first` on, counted from there: one that goes its own way."""
+        later = Joined()
+        later._total = self._total[first : self._reach].copy()
+        later._weight = self._weight[first : self._reach].copy()
+        later._reach = later._total.size
+        return later
+
 
 def _grown(array: NDArray[Any], size: int) -> NDArray[Any]:
     """Return the array with zeros behind it, up to a size."""

@@ -333,12 +333,12 @@ def test_a_terminal_gets_bold_and_nothing_else_does(clip, tiny_bundle, monkeypat
     monkeypatch.setattr("sys.stdout", type("Terminal", (), {"isatty": lambda self: True})())
     for name in ("NO_COLOR", "TERM"):
         monkeypatch.delenv(name, raising=False)
-    assert detect._may_colour()
+    assert detect.may_colour()
     monkeypatch.setenv("TERM", "dumb")
-    assert not detect._may_colour()
+    assert not detect.may_colour()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not detect._may_colour()
+    assert not detect.may_colour()
 
 
 # Models.

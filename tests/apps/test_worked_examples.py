@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import shlex
 import shutil
@@ -30,6 +31,11 @@ ELSEWHERE = {
     "python script.py export --format litert data/mine/*/*.wav": "half a minute of TensorFlow: test_proof.py",
     "python script.py export --format saved_model --out served": "half a minute of TensorFlow: test_proof.py",
     "python script.py selftest --real archive/genuine": "a minute: the next one runs, with fewer clips",
+    "python script.py live": "it needs a microphone: test_live_command.py has stand-ins",
+    "python script.py live --list-devices": "likewise",
+    "python script.py live --device USB --save call.flac": "likewise",
+    "arecord -q -f S16_LE -r 16000 | python script.py live - --raw s16le:16000:1": "likewise",
+    "python script.py live rtsp://192.168.1.9/door --allow-network --seconds 60 --fail-on fake,hybrid": "a network",
 }
 """Examples that are not run here, and why."""
 
@@ -46,7 +52,7 @@ FEWER = {"python script.py selftest --real genuine --clips 300 --engines world,l
 def examples(text: str) -> Iterator[str]:
     """Commands in a text; what stands behind two spaces explains them."""
     for line in text.splitlines():
-        if line.startswith("  python script.py "):
+        if re.match(r"  (\w.* \| )?python script.py ", line):
             yield re.split(r"\s{2,}", line.strip())[0]
 
 
@@ -56,7 +62,7 @@ ALL = {line: name for name, module in cli.COMMANDS.items() for line in examples(
 def words(line: str) -> list[str]:
     """What a shell hands to a program: patterns that are not quoted are filled in."""
     found: list[str] = []
-    for word in shlex.split(line, posix=False):
+    for word in shlex.split(line.split(" | ")[-1], posix=False):
         named = sorted(map(str, Path().glob(word))) if "*" in word and word[0] not in "'\"" else []
         found += named or [word.strip("'\"")]
     return found[2:]
@@ -121,11 +127,13 @@ def here(desk, monkeypatch):
 
 
 @pytest.mark.parametrize("line", [line for line in ALL if line not in ELSEWHERE])
-def test_the_example_runs(line, here, tiny_bundle, capsys):
+def test_the_example_runs(line, here, tiny_bundle, capsys, monkeypatch):
     """Catches an option that was renamed, a file that the example names wrongly, and a command that is broken."""
     _prepare(line)
     given = words(line.replace(*FEWER[line]) if line in FEWER else line)
-    status = cli.main(given)
+    with open(line.split()[1] if line.startswith("cat ") else os.devnull) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        status = cli.main(given)
     said = capsys.readouterr()
     expected = STATUS.get(line, 0)
     assert status in (expected if isinstance(expected, tuple) else (expected,)), said.err

@@ -13,9 +13,9 @@ from model import Detector
 from model.bundle import read_bundle
 from model.features import log_mel
 from model.judging.abstain import MIN_SPEECH_SAMPLES
-from model.judging.quality import measure
+from model.judging.quality import BLOCK_SAMPLES, measure
 from model.judging.runtime import open_network
-from model.judging.stream import PIECE_SAMPLES, Evidence, Listener
+from model.judging.stream import PART_SAMPLES, PIECE_SAMPLES, Evidence, Listener
 from model.judging.windows import overlap_add, sliding_windows
 
 WINDOW, HOP = 2 * RATE, 320
@@ -103,7 +103,8 @@ def test_little_is_held_however_long_it_goes_on(model):
         listener.hear(speech(5 * RATE))
         assert len(listener._held) <= 2 * WINDOW
         assert len(listener._meter._held) <= 2 * WINDOW
-        assert len(listener._recent) <= 2 * WINDOW // HOP
+        assert len(listener._recent) <= PART_SAMPLES // HOP
+        assert len(listener._meter._kept) <= PART_SAMPLES // BLOCK_SAMPLES
 
 
 def test_a_file_longer_than_a_piece_is_judged_like_its_samples(tiny_bundle, tmp_path):

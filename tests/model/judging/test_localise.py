@@ -8,7 +8,7 @@ import pytest
 from audio.errors import SegmentError
 from audio.segments import Segment, total
 from model.bundle import Thresholds
-from model.judging.localise import END_SHIFT, SHIFTS, Ends, ends_of, localise, readings, with_confidence
+from model.judging.localise import END_SHIFT, SHIFTS, Ends, Settling, ends_of, localise, readings, with_confidence
 
 HOP = 320
 PLAIN = Thresholds(enter=0.6, exit=0.4, min_fake_samples=0, min_gap_samples=0)
@@ -131,3 +131,40 @@ def test_the_ranges_of_ends_hold_what_other_thresholds_find():
                 others = localise(scores, moved, hop_samples=HOP, n_samples=60 * HOP)
                 inside = [o for o in others if o.onset < span.offset and span.onset < o.offset]
                 assert all(ends.onset[0] <= o.onset and o.offset <= ends.offset[1] for o in inside)
+
+
+def wandering(seed: int, n: int) -> np.ndarray:
+    """Scores that stay a while where they are: low, between the thresholds, or high."""
+    rng = np.random.default_rng(seed)
+    levels = np.repeat(rng.choice([0.1, 0.5, 0.9], n), rng.integers(1, 12, n))[:n]
+    return (levels + rng.uniform(0, 0.05, n)).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_settled_spans_are_those_of_the_whole_and_stay(seed):
+    """Catches a span that is told too early, cut where scores were let go, told twice, or never."""
+    rng, hop = np.random.default_rng(seed), 320
+    thresholds = Thresholds(0.8, 0.4, 320 * int(rng.integers(0, 6)), 320 * int(rng.integers(0, 8)))
+    scores, settling, told, done = wandering(seed, 300), Settling(thresholds, hop_samples=hop), [], 0
+
+    def of(some: np.ndarray) -> list[Segment]:
+        found = localise(some, thresholds, hop_samples=hop, n_samples=some.size * hop)
+        return [with_confidence(s, some, hop_samples=hop) for s in found]
+
+    while done < scores.size:
+        size = int(rng.choice([0, 1, 2, 5, 40]))
+        told += settling.take(scores[done : done + size])
+        done = min(done + size, scores.size)
+        for way in range(3):
+            on = np.concatenate([scores[:done], wandering(1_000 * way + done, 40)])
+            assert [s for s in of(on) if s.offset <= (told[-1].offset if told else 0)] == told
+    told += settling.take(np.zeros(1 + thresholds.min_gap_samples // hop, np.float32))
+    assert told == of(np.concatenate([scores, np.zeros(20, np.float32)]))
+    assert settling._held.size <= 1 + thresholds.min_gap_samples // hop
+
+
+def test_of_a_recording_that_is_genuine_no_score_is_held():
+    settling = Settling(Thresholds(), hop_samples=320)
+    for _ in range(100):
+        assert settling.take(np.full(50, 0.1, np.float32)) == []
+        assert settling._held.size == 0
