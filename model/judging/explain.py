@@ -15,7 +15,7 @@ cell in no window with an explained frame has an effect of exactly 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -23,8 +23,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from audio.errors import UsageError
-from audio.segments import SAMPLE_RATE, n_frames
+from audio.errors import ModelError, UsageError
+from audio.messages import listing, text
+from audio.segments import SAMPLE_RATE, Segment, n_frames, to_frames
 from model.bundle import Bundle
 from model.features import FeatureConfig, log_mel, mel_edges_hz
 from model.judging.windows import Window, sliding_windows, triangle
@@ -176,7 +177,7 @@ class Occlusion:
     def score(self, covered: Mask | None = None) -> float:
         """Return the mean logit of the explained frames with some cells covered, bool of `shape`; None: with none."""
         given = np.zeros(self.shape, dtype=np.bool_) if covered is None else covered
-        return sum(float(self._scores(view, [given[view.columns]])[0]) for view in self._views)
+        return sum(float(self._logits(view, [given[view.columns]])[0] @ view.weights) for view in self._views)
 
     def effects(self, *, title: str | None = None) -> Float:
         """Return by how much the mean logit falls when each cell is covered alone, float32 of `shape`."""
@@ -186,18 +187,22 @@ class Occlusion:
         for view in tqdm(self._views, desc=title, unit="window", disable=None if title else True):
             n_columns = view.columns.stop - view.columns.start
             nothing = np.zeros((n_columns, self.shape[1]), dtype=np.bool_)
+            as_it_is, falls = self._logits(view, [nothing]), []
             one_by_one = _one_by_one(nothing.shape)
-            scores: list[NDArray[np.float64]] = []
             while batch := list(islice(one_by_one, BATCH)):
-                scores.append(self._scores(view, batch))
-            found[view.columns] += self._scores(view, [nothing]) - np.concatenate(scores).reshape(nothing.shape)
+                # Frame by frame before they are added up, so that no change gives exactly 0.
+                falls.append((as_it_is - self._logits(view, batch)) @ view.weights)
+            found[view.columns] += np.concatenate(falls).reshape(nothing.shape)
         return found.astype(np.float32)
 
-    def _scores(self, view: _View, covers: list[Mask]) -> NDArray[np.float64]:
-        """What a window adds to the score, once for each way of covering its columns, bool (columns, rows)."""
+    def _logits(self, view: _View, covers: list[Mask]) -> NDArray[np.float64]:
+        """The logits of a window, (n, frames), for each way of covering its columns, bool (columns, rows)."""
         scores = self._network.frame_scores(np.stack([self._covered(view, cover) for cover in covers]))
+        if scores.shape != (len(covers), len(view.weights)):
+            told = f"expected {len(view.weights)} frame scores a window, received {scores.shape[-1]}"
+            raise ModelError(f"explain: {told}")
         probabilities = np.clip(scores.astype(np.float64), LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)
-        return np.asarray(np.log(probabilities / (1.0 - probabilities)) @ view.weights)
+        return np.asarray(np.log(probabilities / (1.0 - probabilities)))
 
     def _covered(self, view: _View, cover: Mask) -> Float:
         """The features of a window with 0 in the covered cells, of all sets of bands alike."""
@@ -205,6 +210,31 @@ class Occlusion:
         hidden = cover[column_of_frame][:, self._row_of_band]
         hidden = np.tile(hidden.repeat(self._config.frames_per_score, axis=0), len(self._config.parts))
         return np.where(hidden, np.float32(0.0), view.features)
+
+
+def explanation_text(explanation: Explanation, spans: Sequence[Segment]) -> str:
+    """Tell an explanation in words: how much lies inside the spans judged fake, and at which frequencies most.
+
+    Parameters
+    ----------
+    explanation
+        The explanation.
+    spans
+        The spans judged fake; none: told is what speaks for real.
+    """
+    is_fake, hop = bool(spans), explanation.hop_samples
+    rows = explanation.strongest_rows(is_fake)
+    if not rows:
+        return text("explained_nothing")
+    bands = [text("explained_band", low_khz=low / 1e3, high_khz=high / 1e3, share=share) for low, high, share in rows]
+    share = explanation.share_inside(to_frames(spans, len(explanation.explained), hop))
+    key = "explained_fake" if is_fake else "explained_real"
+    told = text(key, share=share, bands=listing(bands, at_most=len(bands)))
+    if not explanation.n_left_out:
+        return told
+    n_explained = int(np.count_nonzero(explanation.explained))
+    seconds = [n * hop / SAMPLE_RATE for n in (n_explained, n_explained + explanation.n_left_out)]
+    return told + text("explained_left_out", explained_s=seconds[0], asked_s=seconds[1])
 
 
 def rows_hz(config: FeatureConfig) -> NDArray[np.float64]:
