@@ -79,6 +79,15 @@ TEXTS: Mapping[str, str] = MappingProxyType(
         ),
         "heard_note": "What was judged: {what}, brought to 16 kHz. Each button plays one fake span.",
         "excerpts_note": "Too long to keep whole: the first {n} fake spans, with a second before and behind each.",
+        "explained_fake": "what raises the fake scores: {share:.0%} of it in the spans judged fake, most at {bands}",
+        "explained_real": "what keeps the fake scores down: most at {bands}",
+        "explained_nothing": "no part of the spectrogram alone carries the scores",
+        "explained_band": "{low_khz:.1f}-{high_khz:.1f} kHz ({share:.0%})",
+        "explained_left_out": "; explained are the first {explained_s:.0f} of {asked_s:.0f} s",
+        "explained_note": (
+            "The map shows how far the fake scores fall or rise when a part of the spectrogram is covered: what this "
+            "model reacts to. That need not be what was done to the recording, and proves nothing."
+        ),
         "point_note": (
             "Operating point {name}: of {genuine_clips} genuine recordings of {speakers} speakers that the model was "
             "tuned on, {false_alarms:.1%} are accused (95 % interval {low:.1%} to {high:.1%})."

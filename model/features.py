@@ -121,6 +121,17 @@ def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(mel < 15.0, mel * 200 / 3, 1000.0 * np.exp(log_step * (np.maximum(mel, 15.0) - 15.0)))
 
 
+def mel_edges_hz(config: FeatureConfig) -> NDArray[np.float64]:
+    """Return where the mel bands lie: band i rises from entry i, peaks at i + 1 and ends at i + 2.
+
+    Returns
+    -------
+    float64 array (n_mels + 2,), rising from `f_min_hz` to `f_max_hz`.
+    """
+    ends = _hz_to_mel(np.array([config.f_min_hz, config.f_max_hz]))
+    return _mel_to_hz(np.linspace(ends[0], ends[1], config.n_mels + 2))
+
+
 @lru_cache(maxsize=8)
 def mel_filters(config: FeatureConfig) -> Float:
     """Triangular mel filters with Slaney's unit-area norm, as `librosa.filters.mel` makes them.
@@ -130,8 +141,7 @@ def mel_filters(config: FeatureConfig) -> Float:
     float32 array (n_fft // 2 + 1, n_mels), read-only.
     """
     bins = np.linspace(0.0, config.sample_rate / 2, config.n_fft // 2 + 1)
-    ends = _hz_to_mel(np.array([config.f_min_hz, config.f_max_hz]))
-    edges = _mel_to_hz(np.linspace(ends[0], ends[1], config.n_mels + 2))
+    edges = mel_edges_hz(config)
     rising = (bins[:, None] - edges[None, :-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[None, 2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
     triangles = np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (edges[2:] - edges[:-2]))

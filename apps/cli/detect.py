@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from audio.labelfiles import Labelled
     from audio.reading import FileFacts, Samples
     from model.judging.detector import Detection, Detector
+    from model.judging.explain import Explanation
 
 HELP = "Judge recordings: the verdict, how probable it is, and where the fake spans are."
 
@@ -32,6 +33,7 @@ examples:
   python script.py detect a.wav --format audacity,textgrid  labels to listen to and to correct, in outputs/
   python script.py detect upload.mp3 --quiet --fail-on fake,hybrid    only the exit status: 3 when it is one
   python script.py detect interview.wav --report record.html    a page to keep: verdict, sound, spans, hashes
+  python script.py detect interview.wav --explain            which parts of the spectrogram carried it, as a picture
   python script.py detect voice.m4a --model runs/mine       the model of a run of your own
 
 A recording that cannot be read does not stop the others: its line goes to stderr (with --json also a row
@@ -78,12 +80,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a page that plays and shows one recording, with all facts and hashes; opens offline",
     )
     parser.add_argument("--plot", action="store_true", help="save a picture of each recording")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="tell which parts of the spectrogram carry the spans judged fake, or else all speech, in words and in a"
+        " picture, also in --report; takes about a second for each second of that, and goes no further than a minute",
+    )
     parser.add_argument("--show", action="store_true", help="show the picture in a window")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help=f"folder for pictures and label files; without --format it implies --plot (default: {OUTPUTS})",
+        help="folder for pictures and label files; without --format or --explain it implies --plot"
+        f" (default: {OUTPUTS})",
     )
 
 
@@ -132,7 +141,9 @@ def _judge(
     from audio.reading import inspect, read
     from model.judging.detector import SCHEMA_VERSION
 
-    wants_picture = arguments.plot or arguments.show or (arguments.out is not None and not arguments.format)
+    implied = arguments.out is not None and not (arguments.format or arguments.explain)
+    wants_picture = arguments.plot or arguments.show or implied
+    needs_samples = wants_picture or arguments.explain or arguments.report
     exhibits = []
     found: list[Detection] = []
     status = 0
@@ -141,14 +152,21 @@ def _judge(
         each, told = arguments.channels == "each", not (arguments.json or arguments.quiet)
         facts = inspect(clip) if each or told or arguments.report else None
         for channel in range(facts.channels) if facts and each else (None,):
-            samples = read(clip, channel=channel) if wants_picture or arguments.report else None
+            samples = read(clip, channel=channel) if needs_samples else None
             detection = detector.detect(clip if samples is None else samples, channel=channel)
             found.append(detection)
             _say(clip, facts, detection, arguments)
-            if samples is not None and facts and arguments.report:
-                exhibits.append((facts, samples, detection))
-            if samples is not None and wants_picture:
-                picture = place.with_name(place.name + _behind(channel) + ".png")
+            if samples is None:
+                continue
+            picture = place.with_name(place.name + _behind(channel))
+            explanation = None
+            if arguments.explain:
+                explanation, failed = _explain(clip, samples, detection, arguments, detector=detector, place=picture)
+                status = max(status, failed)
+            if facts and arguments.report:
+                exhibits.append((facts, samples, detection, explanation))
+            if wants_picture:
+                picture = picture.with_name(picture.name + ".png")
                 status = max(status, _draw(clip, samples, detection=detection, arguments=arguments, picture=picture))
     except ToolkitError as error:
         _log.error("error: %s", error)
@@ -169,15 +187,54 @@ def _expect_a_recording(clip: str) -> None:
         raise AudioError(f"{clip}: expected a file, received a network address: download it first")
 
 
+def _explain(
+    clip: str,
+    samples: Samples,
+    detection: Detection,
+    arguments: argparse.Namespace,
+    *,
+    detector: Detector,
+    place: Path,
+) -> tuple[Explanation | None, int]:
+    """Say and draw what carried a verdict, as far as there is one; return that, and the exit status."""
+    if detection.abstained:
+        _log.info("%s: not judged, nothing to explain", clip)
+        return None, 0
+    from model.judging.explain import explanation_text
+    from model.judging.plots import require_matplotlib, save_picture
+
+    name = Path(clip).name
+    picture = place.with_name(place.name + "-explained.png")
+    try:
+        require_matplotlib()  # now, and not when the work is done
+        explanation = detector.explain(samples, detection, title=f"explaining {name}")
+        words = explanation_text(explanation, detection.spans)
+        if not (arguments.json or arguments.quiet):
+            print(f"  {words}", flush=True)
+        title = f"{name}: {_sentence(detection)}\n{words}"
+        save_picture(picture, samples, detection=detection, title=title, explanation=explanation)
+    except ToolkitError as error:
+        _log.error("error: %s", error)
+        return None, 1
+    _log.info("explanation: %s", picture)
+    return explanation, 0
+
+
 def _report(
-    clip: str, shown: list[tuple[FileFacts, Samples, Detection]], arguments: argparse.Namespace, detector: Detector
+    clip: str,
+    shown: list[tuple[FileFacts, Samples, Detection, Explanation | None]],
+    arguments: argparse.Namespace,
+    detector: Detector,
 ) -> int:
     """Write the page that was asked for; return the exit status."""
     if not shown:
         return 0
     from model.judging.report import Exhibit, write_report
 
-    exhibits = [Exhibit(Path(clip), facts, samples, found, _sentence(found)) for facts, samples, found in shown]
+    exhibits = [
+        Exhibit(Path(clip), facts, samples, found, _sentence(found), explanation)
+        for facts, samples, found, explanation in shown
+    ]
     settings = {"channels": arguments.channels, "runtime": arguments.runtime or "the model's own"}
     try:
         write_report(

@@ -19,11 +19,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from audio.cleaning import speech_frames
+from audio.errors import UsageError
 from audio.labels import LABELS
 from audio.reading import blocks
-from audio.segments import SAMPLE_RATE, Segment, from_frames
+from audio.segments import SAMPLE_RATE, Segment, from_frames, to_frames
 from model.bundle import BALANCED, Bundle, Calibration, OperatingPoint, find_bundle, read_bundle
 from model.judging.abstain import cautions, reasons
+from model.judging.explain import Explanation, explain
 from model.judging.localise import Ends, ends_of, readings, with_confidence
 from model.judging.quality import Quality
 from model.judging.runtime import open_network
@@ -259,6 +262,37 @@ class Detector:
         listener = self.listener()
         listener.hear(samples)
         return listener.finish()[0]
+
+    def explain(self, samples: Samples, detection: Detection, *, title: str | None = None) -> Explanation:
+        """Say which parts of the spectrogram carry the scores: of the spans judged fake, else of all speech.
+
+        Takes a second or two for each window of the network that holds such frames, and explains the first
+        `model.judging.explain.MOST_WINDOWS` of them.
+
+        Parameters
+        ----------
+        samples
+            the recording that was judged, float32 (n,) at 16 kHz.
+        detection
+            what `detect` said about it.
+        title
+            what to call the work in a progress bar on stderr, which only terminals see; None: no bar.
+
+        Raises
+        ------
+        UsageError
+            There is no verdict to explain, or it is another recording's.
+        ModelError
+            The network does not do what its bundle says.
+        """
+        if detection.abstained:
+            raise UsageError("explain: expected a result with a verdict, received an abstention")
+        hop = self._bundle.frame_hop_samples
+        if detection.spans:
+            explained = to_frames(detection.spans, len(detection.frame_scores), hop)
+        else:
+            explained = speech_frames(samples, hop_samples=hop)
+        return explain(samples, explained, bundle=self._bundle, network=self._network, title=title)
 
     def _judge(self, found: Evidence, quality: Quality, channel: int | None) -> Detection:
         """Draw the conclusions."""

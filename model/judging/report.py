@@ -22,6 +22,7 @@ from audio.reading import FileFacts
 from audio.segments import SAMPLE_RATE
 from model.bundle import CARD_NAME, Bundle, OperatingPoint
 from model.judging.detector import Detection, Samples, Span
+from model.judging.explain import Explanation, explanation_text
 from model.judging.plots import picture_png
 
 LONGEST_WHOLE_S = 600.0
@@ -47,6 +48,8 @@ class Exhibit:
     detection: Detection
     sentence: str
     """The verdict in words."""
+    explanation: Explanation | None = None
+    """What carried it, where that was asked for."""
 
 
 def write_report(
@@ -95,9 +98,19 @@ def _verdict_blocks(exhibit: Exhibit) -> Iterator[Block]:
         png = picture_png(exhibit.samples, detection=detection, title=title)
         yield Picture(png, alt=f"Waveform, mel spectrogram and P(fake) over time. {exhibit.sentence}")
         yield _player(exhibit)
+        yield from _explanation_blocks(exhibit)
     if detection.segments:
         yield _span_table(detection.segments)
         yield Paragraph(text("ends_note"))
+
+
+def _explanation_blocks(exhibit: Exhibit) -> Iterator[Block]:
+    if exhibit.explanation is None:
+        return
+    detection, told = exhibit.detection, explanation_text(exhibit.explanation, exhibit.detection.spans)
+    png = picture_png(exhibit.samples, detection=detection, title=exhibit.path.name, explanation=exhibit.explanation)
+    yield Picture(png, alt=f"Waveform, mel spectrogram and a map of what carries the scores. {told}", caption=told)
+    yield Paragraph(text("explained_note"))
 
 
 def _span_table(spans: Sequence[Span]) -> Table:

@@ -1,8 +1,9 @@
 """Running a bundle's network: one window in, its frame scores and clip logits out.
 
-Windows are run one at a time. That costs little (a window is large enough to keep a core busy) and settles by
+Windows are judged one at a time. That costs little (a window is large enough to keep a core busy) and settles by
 construction that a score depends on its own window alone, to the last bit: batched matrix products may group
-their sums differently for different batch sizes.
+their sums differently for different batch sizes. Only `Network.frame_scores`, which explanations ask for the same
+window changed in hundreds of ways, runs many together where the network can.
 """
 
 from __future__ import annotations
@@ -31,11 +32,13 @@ class Runtime(NamedTuple):
 
     file: str
     open: Callable[[Path], Session]
+    batches: bool
+    """Whether it can run several windows together: the batch of our LiteRT networks is fixed at 1."""
 
 
 RUNTIMES: Mapping[str, Runtime] = {
-    "onnx": Runtime(ONNX_NAME, onnx_session),
-    "litert": Runtime(LITERT_NAME, litert_session),
+    "onnx": Runtime(ONNX_NAME, onnx_session, batches=True),
+    "litert": Runtime(LITERT_NAME, litert_session, batches=False),
 }
 """Every runtime that can judge. Keras and saved models are no runtimes here: they need TensorFlow."""
 
@@ -45,8 +48,10 @@ DEFAULT_RUNTIME = "onnx"
 class Network:
     """A trained network that can be run, whatever runs it."""
 
-    def __init__(self, path: Path, opener: Callable[[Path], Session] = onnx_session) -> None:
-        """Load the network in a file, or a folder.
+    def __init__(
+        self, path: Path, opener: Callable[[Path], Session] = onnx_session, *, batches: bool = False
+    ) -> None:
+        """Load the network in a file, or a folder; `batches`: it may be run on several windows together.
 
         Raises
         ------
@@ -55,6 +60,7 @@ class Network:
         """
         self._path = path
         self._session = opener(path)
+        self._batches = batches
 
     def run(self, features: Float) -> tuple[Float, Float]:
         """Judge one window.
@@ -75,20 +81,42 @@ class Network:
             The network does not accept these features, or answers with other shapes or with
             numbers that are not finite.
         """
+        frames, logits = self._answer(features[np.newaxis])
+        return frames[0], logits[0]
+
+    def frame_scores(self, features: Float) -> Float:
+        """Say what the frames of many windows score: as `run` up to rounding, and faster where they run together.
+
+        Parameters
+        ----------
+        features
+            log-mel spectrograms of the same length, float32 (n, time, bands), n at least 1.
+
+        Returns
+        -------
+        P(fake) per frame, float32 (n, frames) within [0, 1]. Errors are those of `run`.
+        """
+        if self._batches:
+            return self._answer(features)[0]
+        return np.stack([self.run(each)[0] for each in features])
+
+    def _answer(self, features: Float) -> tuple[Float, Float]:
+        """Run the network on (n, time, bands) and check what it says, (n, frames) and (n, 3)."""
         try:
-            frames, logits = self._session(features[np.newaxis])
+            frames, logits = self._session(features)
         except Exception as error:  # the runtimes' own exceptions share no base class but Exception
             raise ModelError(
-                f"{self._path}: the network failed on features {features.shape}: {one_line(error)}"
+                f"{self._path}: the network failed on features {features.shape[1:]}: {one_line(error)}"
             ) from error
-        if frames.ndim != 2 or len(frames) != 1 or logits.shape != (1, len(LABELS)):
+        n = len(features)
+        if frames.ndim != 2 or len(frames) != n or logits.shape != (n, len(LABELS)):
             raise ModelError(
-                f"{self._path}: expected outputs (1, frames) and (1, {len(LABELS)}), "
+                f"{self._path}: expected outputs ({n}, frames) and ({n}, {len(LABELS)}), "
                 f"received {frames.shape} and {logits.shape}"
             )
         if not (np.isfinite(frames).all() and np.isfinite(logits).all()):
             raise ModelError(f"{self._path}: the network answered with numbers that are not finite")
-        return np.clip(frames[0], 0.0, 1.0), logits[0]
+        return np.clip(frames, 0.0, 1.0), logits
 
 
 def open_network(bundle: Bundle, runtime: str | None = None) -> Network:
@@ -112,11 +140,12 @@ def open_network(bundle: Bundle, runtime: str | None = None) -> Network:
     name = runtime_of(bundle) if runtime is None else runtime
     if name not in RUNTIMES:
         raise UsageError(f"runtime: expected one of {', '.join(RUNTIMES)}, received {name!r}")
-    file, opener = RUNTIMES[name]
+    file, opener, batches = RUNTIMES[name]
     path = bundle.path / file
     if file != ONNX_NAME:  # reading the bundle has checked that one
         _check_file(bundle, path)
-    return Network(path, opener)
+    # Int8 networks round their inputs by the greatest of the whole batch: together, windows would change each other.
+    return Network(path, opener, batches=batches and not _exported(bundle).get("int8"))
 
 
 def runtime_of(bundle: Bundle) -> str:

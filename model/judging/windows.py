@@ -107,9 +107,9 @@ class Joined:
         if end > self._total.size:
             size = max(end, 2 * self._total.size)
             self._total, self._weight = _grown(self._total, size), _grown(self._weight, size)
-        triangle = _triangle(len(scores))
-        self._total[first:end] += triangle * scores
-        self._weight[first:end] += triangle
+        weights = triangle(len(scores))
+        self._total[first:end] += weights * scores
+        self._weight[first:end] += weights
         self._reach = max(self._reach, end)
 
     def scores(self, n_frames: int) -> NDArray[np.float32]:
@@ -139,7 +139,7 @@ def _grown(array: NDArray[Any], size: int) -> NDArray[Any]:
     return array if array.size == size else np.concatenate([array, np.zeros(size - array.size, array.dtype)])
 
 
-def _triangle(length: int) -> NDArray[np.int64]:
-    """Weights 1, 2, 3 ... 3, 2, 1 of a window of `length` frames, int64 (length,)."""
+def triangle(length: int) -> NDArray[np.int64]:
+    """Return the weights 1, 2, 3 ... 3, 2, 1 of a window of `length` frames, int64 (length,)."""
     rising = np.arange(1, length + 1)
     return np.minimum(rising, rising[::-1])

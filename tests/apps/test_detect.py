@@ -387,6 +387,51 @@ def test_a_picture_that_cannot_be_saved_fails_after_the_verdict(run, clip):
     assert len(err.splitlines()) == 1
 
 
+def test_an_explanation_is_words_and_a_picture(run, clip, call, tmp_path):
+    """Catches a plain picture that nobody asked for, and channels that replace each other."""
+    pytest.importorskip("matplotlib", reason="matplotlib is missing: pip install matplotlib")
+    out_dir = tmp_path / "out"
+    status, out, err = run(clip, "--explain", "--out", out_dir)
+    assert (status, err) == (0, f"explanation: {out_dir / 'clip-explained.png'}\n")
+    last = out.splitlines()[-1]
+    assert last.startswith("  what raises the fake scores: ")
+    assert "of it in the spans judged fake, most at " in last
+    status, out, _ = run(call, "--explain", "--channels", "each", "--plot", "--out", out_dir)
+    assert status == 0
+    assert ("what keeps the fake scores down" in out, "what raises the fake scores" in out) == (True, True)
+    sides = [f"call-channel{k}{kind}.png" for k in (0, 1) for kind in ("", "-explained")]
+    assert sorted(path.name for path in out_dir.iterdir()) == sorted([*sides, "clip-explained.png"])
+
+
+def test_an_explanation_leaves_the_rows_of_programs_alone(run, clip, tmp_path):
+    plain = run("--json", clip)[1]
+    status, out, _ = run("--json", clip, "--explain", "--out", tmp_path / "out")
+    assert (status, out) == (0, plain)
+    assert run("--quiet", clip, "--explain", "--out", tmp_path / "out")[1] == ""
+
+
+def test_what_is_not_judged_is_not_explained(run, tmp_path):
+    silent = write(tmp_path / "silent.wav", np.zeros(RATE))
+    status, _, err = run(silent, "--explain", "--out", tmp_path / "out")
+    assert (status, err) == (0, f"{silent}: not judged, nothing to explain\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_explanation_that_cannot_be_saved_fails_after_the_verdict(run, clip):
+    status, out, err = run(clip, "--explain", "--out", clip)
+    assert status == 1
+    assert "Hybrid" in out
+    assert len(err.splitlines()) == 1
+    assert err.startswith("error: ")
+
+
+def test_without_matplotlib_nothing_is_explained_in_vain(run, clip, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    status, out, err = run(clip, "--explain", "--out", tmp_path)
+    assert (status, "what raises" in out) == (1, False)
+    assert err == "error: pictures need matplotlib: install it with 'pip install matplotlib'\n"
+
+
 def test_names_of_what_is_written_never_meet():
     assert detect._file_names(["a/x.wav", "b/x.mp3", "x-2.wav", "x.wav"]) == ["x", "x-2", "x-2-2", "x-3"]
 

@@ -23,9 +23,9 @@ def judged(tiny_bundle):
     return samples, Detector(tiny_bundle).detect(samples)
 
 
-def drawn(samples, detection):
-    figure = pyplot.Figure()
-    plots._draw(figure, samples, detection=detection, title="clip: $5 & more")
+def drawn(samples, detection, explanation=None):
+    figure = pyplot.Figure(**plots._LAYOUT)
+    plots._draw(figure, samples, detection=detection, title="clip: $5 & more", explanation=explanation)
     return figure
 
 
@@ -37,6 +37,46 @@ def test_all_panels_share_one_time_axis_in_seconds(judged):
     assert mel.images[0].get_extent()[:2] == [0.0, pytest.approx(5.3, abs=0.02)]
     (scores,) = (patch for patch in curve.patches if hasattr(patch, "get_data"))
     assert scores.get_data().edges[-1] == pytest.approx(5.3)
+
+
+def test_the_map_of_an_explanation_lies_under_what_it_explains(judged, tiny_bundle):
+    """Catches a map on another axis of time or frequency, and one that a scale beside it pushes aside."""
+    samples, detection = judged
+    explanation = Detector(tiny_bundle).explain(samples, detection)
+    figure = drawn(samples, detection, explanation)
+    wave, mel, cells, scale = figure.axes
+    assert all(axes.get_xlim() == (0.0, pytest.approx(5.3)) for axes in (wave, mel, cells))
+    assert cells.get_ylim() == mel.get_ylim()
+    assert cells.get_yticks().tolist() == mel.get_yticks().tolist()
+    (mesh,) = cells.collections
+    np.testing.assert_allclose(mesh.get_coordinates()[0, :, 0], explanation.columns_s)
+    np.testing.assert_array_equal(mesh.get_array(), explanation.effects.T)
+    assert mesh.get_clim() == (pytest.approx(-np.abs(explanation.effects).max()), pytest.approx(-mesh.get_clim()[0]))
+    assert len(cells.lines) == len(mel.lines) == 2 * 2 * len(detection.segments)
+    figure.draw_without_rendering()
+    edges = [axes.get_position().intervalx.tolist() for axes in (wave, mel, cells)]
+    assert edges[0] == edges[1] == edges[2]
+    assert "proves nothing" in scale.get_xlabel()
+
+
+def test_an_explanation_reads_in_grey(judged, tiny_bundle):
+    """For fake is lighter than nothing, for real is darker."""
+    explanation = Detector(tiny_bundle).explain(*judged)
+    (mesh,) = drawn(*judged, explanation).axes[2].collections
+    most = mesh.get_clim()[1]
+    dark, middle, light = mesh.to_rgba([-most, 0.0, most])[:, :3] @ [0.299, 0.587, 0.114]  # luma of ITU-R BT.601
+    assert dark < middle - 0.2 < middle + 0.2 < light
+    assert np.ptp(mesh.to_rgba([0.0])[0, :3]) < 0.05, "nothing has a colour"
+
+
+def test_an_empty_explanation_is_drawn(judged, tiny_bundle, tmp_path):
+    samples, detection = judged
+    explanation = replace(
+        Detector(tiny_bundle).explain(samples, detection), effects=np.zeros((27, 16), np.float32)
+    )
+    path = tmp_path / "clip.png"
+    plots.save_picture(path, samples, detection=detection, title="clip", explanation=explanation)
+    assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_spans_are_hatched_not_only_coloured(judged):

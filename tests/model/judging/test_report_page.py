@@ -83,6 +83,16 @@ def test_an_abstention_and_an_empty_recording(tiny_bundle, tmp_path):
         assert ("<audio" in page) is (len(samples) > 0)
 
 
+def test_an_explanation_is_in_the_page_when_it_was_asked_for(clip, tiny_bundle, tmp_path):
+    assert page_of(clip, tiny_bundle, tmp_path / "a.html").count("<img") == 1
+    words = ["detect", str(clip), "--model", str(tiny_bundle), "--explain", "--out", str(tmp_path / "out")]
+    assert cli.main([*words, "--quiet", "--report", str(tmp_path / "b.html")]) == 0
+    page = html.unescape((tmp_path / "b.html").read_text(encoding="utf-8"))
+    assert page.count("<img") == 2
+    assert "what raises the fake scores" in page
+    assert "need not be what was done to the recording, and proves nothing" in page
+
+
 def test_channels_are_told_apart(tiny_bundle, tmp_path):
     sides = np.stack([voice(np.random.default_rng(0), 3), voice(np.random.default_rng(1), 3, fake_s=[(1, 2)])], axis=1)
     soundfile.write(tmp_path / "call.wav", sides, RATE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,6 +39,27 @@ def test_a_window_alone_gives_the_same_bits_whatever_ran_before(tiny_bundle, fea
     network.run(100 * features[:12])
     for first, second in zip(alone, network.run(features), strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("batches", [True, False])
+def test_many_windows_score_as_each_of_them_does(tiny_bundle, batches):
+    """Catches windows of a batch that change places, and a runtime with a batch of 1 that is given more."""
+    windows = np.random.default_rng(2).standard_normal((5, 40, FEATURES.n_mels)).astype(np.float32)
+    sizes = []
+    network = Network(tiny_bundle / "model.onnx", batches=batches)
+    inner, network._session = network._session, lambda x: sizes.append(len(x)) or inner(x)
+    scores = network.frame_scores(windows)
+    assert sizes == ([5] if batches else [1] * 5)
+    assert (scores.shape, scores.dtype) == ((5, 20), np.float32)
+    np.testing.assert_allclose(scores, [network.run(window)[0] for window in windows], atol=1e-6)
+
+
+def test_int8_networks_are_never_given_several_windows(tmp_path):
+    """They round by the greatest number in the batch."""
+    bundle = read_bundle(write_tiny_bundle(tmp_path))
+    assert open_network(bundle)._batches
+    exported = replace(bundle, training={"export": {"format": "onnx", "int8": True}})
+    assert not open_network(exported)._batches
 
 
 def test_no_network_at_all(tmp_path):
