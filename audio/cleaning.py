@@ -40,9 +40,9 @@ STEADY_FLOOR = 1e-9
 STEADY_MIN_BLOCKS = 5
 """Fewer blocks, half a second, are no evidence: a held vowel is as steady as a tone."""
 
-STEADY_AT_ONCE = 8
+STEADY_AT_ONCE = 4
 """Blocks whose spectra are computed together. Faster than one by one, because each call of NumPy costs as much as a
-short block, and than all, because speech nearly always moves within the first 8 and the others are not looked at."""
+short block, and than all, because speech nearly always moves within the first 4 and the others are not looked at."""
 
 
 def speech_frames(samples: npt.NDArray[np.floating], *, hop_samples: int = FRAME_HOP_SAMPLES) -> npt.NDArray[np.bool_]:
