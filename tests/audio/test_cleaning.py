@@ -119,7 +119,7 @@ def moves_db(samples: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(
-    "n_blocks", [5, STEADY_AT_ONCE - 1, STEADY_AT_ONCE, STEADY_AT_ONCE + 1, 2 * STEADY_AT_ONCE + 3]
+    "n_blocks", [5, 2 * STEADY_AT_ONCE - 1, 2 * STEADY_AT_ONCE, 2 * STEADY_AT_ONCE + 1, 4 * STEADY_AT_ONCE + 3]
 )
 def test_one_block_decides_wherever_it_is(n_blocks: int) -> None:
     """Catches a block that is lost between two batches, and levels of one batch compared with medians of it alone."""
