@@ -1,18 +1,16 @@
-"""The only place that opens recordings: any format in, 16 kHz mono float32 out.
+"""The only place that opens files of sound: any format in, 16 kHz mono float32 out.
 
 `_pieces` decodes, checks, downmixes and resamples a file piece by piece. `read` joins the pieces under caps,
 `blocks` cuts them anew without caps, so both give the same samples. WAV, FLAC, OGG, MP3 and their like go
 through libsndfile; the rest, or what libsndfile refuses, through an ffmpeg process that may open nothing but
-this one file, and only as one of the containers named here. `heard` gives sound that still comes, from a pipe or a
-network address, as it comes; what a microphone gives passes through `resampled_mono` as well.
+this one file, and only as one of the containers that `audio.ffmpeg` names. Sound that still comes, which
+`audio.hearing` and `audio.microphone` give, passes through `resampled_mono`.
 """
 
 from __future__ import annotations
 
-import io
 import os
 import re
-import shutil
 import struct
 import subprocess
 import tempfile
@@ -20,10 +18,8 @@ import wave
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +27,8 @@ import soundfile
 import soxr
 
 from audio.atomic import replacing
-from audio.errors import AudioError, EngineError, UsageError
+from audio.errors import AudioError, UsageError
+from audio.ffmpeg import CONTAINERS, PLAIN_WORDS, ffmpeg_version, find_ffmpeg, finish, running
 from audio.segments import SAMPLE_RATE
 
 __all__ = [
@@ -39,15 +36,9 @@ __all__ = [
     "SAMPLE_RATE",
     "FileFacts",
     "Limits",
-    "RawFormat",
     "Stream",
-    "address_shown",
     "blocks",
-    "ffmpeg_version",
-    "find_ffmpeg",
-    "heard",
     "inspect",
-    "is_address",
     "read",
     "read_span",
     "resampled_mono",
@@ -77,93 +68,8 @@ MP3_SLACK_BYTES = 2_048
 SEEKABLE_FORMATS = ("WAV", "WAVEX", "FLAC")
 """What libsndfile calls the formats in which a seek is exact and cheap."""
 
-FFMPEG_CONTAINERS = (
-    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,eac3,flac,flv,g722,loas,matroska,mov,mp3,mpeg,mpegts,"
-    "ogg,tta,w64,wav,wv"
-)
-"""The ffmpeg demuxers that read one file and no other: no hls, dash, concat, image sequences, devices."""
-
 HEADERLESS = {".g722": "g722"}
 """File suffix -> ffmpeg demuxer, for streams that nothing but their name tells apart."""
-
-FFMPEG_PLAIN_WORDS = {
-    "matches no streams": "it holds no audio track",
-    "Format not on whitelist": "a playlist or script is not a recording",
-    "moov atom not found": "it is truncated or damaged (moov atom not found)",
-    "Invalid data found when processing input": "it is damaged or no recording in a known format",
-}
-"""What ffmpeg says -> what a person should read."""
-
-FFMPEG_TRUNCATED = ("partial file", "File ended prematurely")
-"""What ffmpeg says, while it ends with success, when the file is shorter than its own tables."""
-
-NETWORK_PROTOCOLS = {
-    "http": "http,tcp,httpproxy",
-    "https": "https,http,tls,tcp,httpproxy",
-    "rtmp": "rtmp,tcp",
-    "rtmps": "rtmps,rtmp,tls,tcp",
-    "rtsp": "rtsp,rtp,udp,tcp",
-    "srt": "srt,udp",
-    "tcp": "tcp",
-    "udp": "udp",
-}
-"""Scheme of a network address -> the ffmpeg protocols that it takes. Files are never among them."""
-
-NETWORK_CONTAINERS = f"{FFMPEG_CONTAINERS},rtsp"
-"""What may come from a network: RTSP is a protocol and a demuxer. Playlists stay out: they name other addresses."""
-
-PROBING = ("-probesize", "32768", "-analyzeduration", "500000")
-"""How much ffmpeg looks at before the first sound: by default up to 5 s, which live sound would have to wait for."""
-
-RAW_TYPES = {
-    "u8": "u1",
-    "s16le": "<i2",
-    "s16be": ">i2",
-    "s32le": "<i4",
-    "s32be": ">i4",
-    "f32le": "<f4",
-    "f32be": ">f4",
-}
-"""Sample formats without a header, as ffmpeg calls them -> as NumPy does."""
-
-MOST_RAW_CHANNELS = 64
-"""More are a slip of the keyboard."""
-
-PIPE_BYTES = 1 << 16
-"""How much is taken from a pipe at once, at most: what Linux holds in one. Whoever is behind catches up in these."""
-
-
-@dataclass(frozen=True)
-class RawFormat:
-    """Samples without a header.
-
-    Raises
-    ------
-    UsageError
-        For another type than those of `RAW_TYPES`, a rate beyond `RATES_HZ`, or channels beyond 1 to 64.
-    """
-
-    type: str = "s16le"
-    rate_hz: int = SAMPLE_RATE
-    channels: int = 1
-
-    def __post_init__(self) -> None:
-        """Validate."""
-        low, high = RATES_HZ
-        if self.type not in RAW_TYPES:
-            raise UsageError(f"raw format: expected one of {', '.join(RAW_TYPES)}, received {self.type!r}")
-        if not (low <= self.rate_hz <= high and 1 <= self.channels <= MOST_RAW_CHANNELS):
-            expected = f"{low} to {high} Hz and 1 to {MOST_RAW_CHANNELS} channels"
-            raise UsageError(f"raw format: expected {expected}, received {self.rate_hz} and {self.channels}")
-
-    @classmethod
-    def parse(cls, text: str) -> RawFormat:
-        """Read TYPE[:RATE[:CHANNELS]], as in s16le:16000:1; raise `UsageError` for anything else."""
-        type, *numbers = text.split(":")
-        if len(numbers) > 2 or not all(number.isascii() and number.isdigit() for number in numbers):
-            raise UsageError(f"raw format: expected TYPE[:RATE[:CHANNELS]], as in s16le:16000:1, received {text!r}")
-        return cls(type, *map(int, numbers))
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -291,37 +197,6 @@ def read_span(path: str | os.PathLike[str], onset: int, offset: int) -> Samples:
     return _decoded_to(path, onset, offset) if span is None else span
 
 
-def heard(source: IO[bytes] | str, *, raw: RawFormat | None = None) -> Generator[Samples]:
-    """Read sound that still comes, without caps, and give it away as soon as it is there.
-
-    Parameters
-    ----------
-    source
-        A file of the system that is read from where it stands, such as standard input; or a network address.
-    raw
-        What the bytes of a file mean; None: a container that ffmpeg knows. A container whose index stands at its end,
-        as in many M4A and MP4 files, cannot be read in this way.
-
-    Yields
-    ------
-    float32 arrays (n,) at 16 kHz, the mean of all channels; some are empty.
-
-    Raises
-    ------
-    UsageError
-        For an address of another scheme than those of `NETWORK_PROTOCOLS`, or a raw format with an address.
-    AudioError
-        When the sound is no recording, is cut short, or holds samples that are not finite or beyond 1e6.
-    EngineError
-        When it takes ffmpeg and there is none.
-    """
-    if isinstance(source, str) and raw is not None:
-        raise UsageError("raw format: expected with a pipe, received it with a network address")
-    name = address_shown(source) if isinstance(source, str) else "stdin"
-    with _ffmpeg_live(name, source) if raw is None or isinstance(source, str) else _raw(source, raw) as stream:
-        yield from resampled_mono(name, stream)
-
-
 def resampled_mono(name: str, stream: Stream) -> Generator[Samples]:
     """Yield the mean of the channels of live sound as float32 arrays (n,) at 16 kHz, n as it comes.
 
@@ -331,17 +206,6 @@ def resampled_mono(name: str, stream: Stream) -> Generator[Samples]:
     _check_rate(name, stream.rate_hz)
     mono = (piece.mean(axis=1, dtype=np.float32) for piece in _checked(name, stream.frames, count=False))
     yield from _resampled(mono, stream.rate_hz)
-
-
-def is_address(text: str) -> bool:
-    """Tell whether a text is a network address rather than a name of a file: a scheme, and two slashes behind it."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
-
-
-def address_shown(address: str) -> str:
-    """Return an address without the name and password that it may hold, nor its query, which may hold a key."""
-    parts = urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def write_wav(path: str | os.PathLike[str], samples: npt.ArrayLike) -> None:
@@ -366,31 +230,6 @@ def write_wav(path: str | os.PathLike[str], samples: npt.ArrayLike) -> None:
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)
         file.writeframes(pcm.astype("<i2").tobytes())
-
-
-def find_ffmpeg() -> str:
-    """Return the ffmpeg to run: the one on PATH, else the one in the imageio-ffmpeg package.
-
-    Raises `EngineError` with the install command when there is neither.
-    """
-    if on_path := shutil.which("ffmpeg"):
-        return on_path
-    try:
-        import imageio_ffmpeg
-
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except (ImportError, RuntimeError):
-        raise EngineError("ffmpeg was not found: install it with 'pip install imageio-ffmpeg'") from None
-
-
-@lru_cache(maxsize=8)
-def ffmpeg_version(exe: str) -> str:
-    """Return which build `exe` is, such as "7.1.1-full_build"; raise `EngineError` when it does not run."""
-    try:
-        result = subprocess.run([exe, "-version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
-        return result.stdout.split()[2]
-    except (OSError, subprocess.CalledProcessError, IndexError) as error:
-        raise EngineError(f"{exe} does not run as ffmpeg: {error}") from None
 
 
 _SILENCE: Samples = np.zeros(0, dtype=np.float32)
@@ -674,11 +513,11 @@ def _ffmpeg(path: Path) -> Iterator[Stream]:
     """Decode through an ffmpeg process, to the simplest format that tells rate and channels: Sun AU."""
     command = [*_ffmpeg_input(path, "error"), "-map", "0:a:0"]
     command += ["-vn", "-sn", "-dn", "-f", "au", "-c:a", "pcm_f32be", "pipe:1"]
-    with tempfile.TemporaryFile() as log, _process(command, log) as process:
+    with tempfile.TemporaryFile() as log, running(command, log) as process:
         assert process.stdout is not None
         header = process.stdout.read(24)
         if len(header) < 24:
-            _finish(path, process, log)
+            finish(path, process, log)
             yield Stream(SAMPLE_RATE, 1, iter(()))
             return
         _, start, _, _, rate_hz, channels = struct.unpack(">4s5I", header)
@@ -691,7 +530,7 @@ def _ffmpeg_input(path: Path, verbosity: str) -> list[str]:
     command = [find_ffmpeg(), "-hide_banner", "-nostdin", "-v", verbosity, "-protocol_whitelist", "file"]
     if path.suffix.lower() in HEADERLESS:
         command += ["-f", HEADERLESS[path.suffix.lower()]]
-    return [*command, "-format_whitelist", FFMPEG_CONTAINERS, "-i", f"file:{path.absolute()}"]
+    return [*command, "-format_whitelist", CONTAINERS, "-i", f"file:{path.absolute()}"]
 
 
 _FFMPEG_INPUT = re.compile(r"Input #0, (.+?), from ")
@@ -704,114 +543,11 @@ def _inspected_by_ffmpeg(path: Path) -> FileFacts:
     said = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).stderr.decode(errors="replace")
     container, audio = _FFMPEG_INPUT.search(said), _FFMPEG_AUDIO.search(said)
     if container is None or audio is None:
-        known = [words for phrase, words in FFMPEG_PLAIN_WORDS.items() if phrase in said]
+        known = [words for phrase, words in PLAIN_WORDS.items() if phrase in said]
         raise AudioError(f"{path}: cannot be read: {known[0] if known else 'it holds no audio track'}")
     with opened(path) as stream:  # ffmpeg has a name for every layout, and only decoded sound has a number
         channels = stream.channels
     return FileFacts(container[1], audio[1], int(audio[2]), channels, f"ffmpeg {ffmpeg_version(command[0])}")
-
-
-@contextmanager
-def _process(
-    command: list[str], log: IO[bytes], *, stdin: IO[bytes] | int = subprocess.DEVNULL, aside: bool = False
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Start `command` and see that it has ended, killed if need be, whatever happens in between.
-
-    Put `aside`, it does not hear of the Ctrl-C that is meant for this process.
-    """
-    group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) if aside else 0  # Windows' way of start_new_session
-    with subprocess.Popen(
-        command, stdin=stdin, stdout=subprocess.PIPE, stderr=log, start_new_session=aside, creationflags=group
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-# Sound that still comes.
-
-
-@contextmanager
-def _raw(source: IO[bytes], raw: RawFormat) -> Iterator[Stream]:
-    def read() -> bytes:
-        return os.read(source.fileno(), PIPE_BYTES)
-
-    yield Stream(raw.rate_hz, raw.channels, _as_it_comes(read, RAW_TYPES[raw.type], channels=raw.channels))
-
-
-@contextmanager
-def _ffmpeg_live(name: str, source: IO[bytes] | str) -> Iterator[Stream]:
-    """As `_ffmpeg`, of what a pipe or an address gives, each packet at once."""
-    protocols, containers, address = _live_input(source)
-    command = [find_ffmpeg(), "-hide_banner", "-nostdin", "-v", "error", "-protocol_whitelist", protocols]
-    command += [*PROBING, "-format_whitelist", containers, "-i", address, "-map", "0:a:0", "-vn", "-sn", "-dn"]
-    command += ["-f", "au", "-c:a", "pcm_f32be", "-flush_packets", "1", "pipe:1"]
-    stdin = subprocess.DEVNULL if isinstance(source, str) else source
-    with tempfile.TemporaryFile() as log, _process(command, log, stdin=stdin, aside=True) as process:
-        assert process.stdout is not None
-        header = process.stdout.read(24)
-        if len(header) < 24:
-            _finish_live(name, process, log)
-            yield Stream(SAMPLE_RATE, 1, iter(()))
-            return
-        _, start, _, _, rate_hz, channels = struct.unpack(">4s5I", header)
-        process.stdout.read(start - 24)
-        yield Stream(rate_hz, channels, _from_ffmpeg_live(name, process, log, channels=channels))
-
-
-def _live_input(source: IO[bytes] | str) -> tuple[str, str, str]:
-    """Which protocols and containers ffmpeg may open for a source, and what it calls the source."""
-    if not isinstance(source, str):
-        return "pipe", FFMPEG_CONTAINERS, "pipe:0"
-    scheme = source.partition("://")[0].lower()
-    if scheme not in NETWORK_PROTOCOLS:
-        expected = ", ".join(NETWORK_PROTOCOLS)
-        raise UsageError(f"{address_shown(source)}: expected an address of {expected}, received {scheme!r}")
-    return NETWORK_PROTOCOLS[scheme], NETWORK_CONTAINERS, source
-
-
-def _from_ffmpeg_live(
-    name: str, process: subprocess.Popen[bytes], log: IO[bytes], *, channels: int
-) -> Iterator[Samples]:
-    assert isinstance(process.stdout, io.BufferedReader)
-    stdout = process.stdout
-    yield from _as_it_comes(lambda: stdout.read1(PIPE_BYTES), ">f4", channels=channels)
-    _finish_live(name, process, log)
-
-
-def _finish_live(name: str, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
-    """As `_finish`; a stream that ends early may as well have its index at the end."""
-    try:
-        _finish(name, process, log)
-    except AudioError as error:
-        if "is truncated" not in str(error):
-            raise
-        told = "is cut short, or has its index at its end (M4A, MP4), which a stream cannot reach"
-        raise AudioError(f"{name}: {told}") from None
-
-
-def _as_it_comes(read: Callable[[], bytes], dtype: str, *, channels: int) -> Iterator[Samples]:
-    """Yield whole frames, float32 (n, channels), full scale 1, of the bytes that `read` gives until it gives none.
-
-    Bytes of a frame that is not whole are kept for the next one; at the end they are no sound.
-    """
-    kind = np.dtype(dtype)
-    n_bytes = kind.itemsize * channels
-    rest = b""
-    while data := read():
-        data = rest + data
-        n_whole = len(data) - len(data) % n_bytes
-        rest = data[n_whole:]
-        yield _full_scale(np.frombuffer(data[:n_whole], dtype=kind)).reshape(-1, channels)
-
-
-def _full_scale(values: npt.NDArray[Any]) -> Samples:
-    """Bring PCM values to full scale 1; unsigned ones have their zero in the middle."""
-    if values.dtype.kind == "f":
-        return values.astype(np.float32)
-    half = 2.0 ** (8 * values.dtype.itemsize - 1)
-    return ((values.astype(np.float64) - (half if values.dtype.kind == "u" else 0.0)) / half).astype(np.float32)
 
 
 def _from_ffmpeg(path: Path, process: subprocess.Popen[bytes], log: IO[bytes], *, channels: int) -> Iterator[Samples]:
@@ -820,17 +556,4 @@ def _from_ffmpeg(path: Path, process: subprocess.Popen[bytes], log: IO[bytes], *
     while data := process.stdout.read(n_bytes):
         whole = len(data) - len(data) % (channels * 4)
         yield np.frombuffer(data[:whole], dtype=">f4").reshape(-1, channels).astype(np.float32)
-    _finish(path, process, log)
-
-
-def _finish(path: Path | str, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
-    """Wait for ffmpeg to end; raise `AudioError` when it failed or met the end of the file too early."""
-    failed = process.wait() != 0
-    log.seek(0)
-    said = log.read().decode(errors="replace")
-    if any(phrase in said for phrase in FFMPEG_TRUNCATED):
-        raise AudioError(f"{path}: is truncated: the file ends before its sound does")
-    if failed:
-        known = [words for phrase, words in FFMPEG_PLAIN_WORDS.items() if phrase in said]
-        last = said.strip().splitlines()[-1:] or ["ffmpeg failed"]
-        raise AudioError(f"{path}: cannot be read: {(known or last)[0]}")
+    finish(path, process, log)

@@ -19,9 +19,10 @@ from typing import Any
 from audio import jobs
 from audio.atomic import replacing
 from audio.errors import ManifestError, ToolkitError, UsageError
+from audio.ffmpeg import ffmpeg_version, find_ffmpeg
 from audio.locking import LOCK, alone_in
 from audio.manifest import Clip, read_manifest, write_manifest
-from audio.reading import ffmpeg_version, find_ffmpeg, write_wav
+from audio.reading import write_wav
 from audio.segments import Segment
 from synth.codecs import available_codings
 from synth.engines import ENGINES

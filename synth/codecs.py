@@ -24,7 +24,7 @@ import soundfile
 import soxr
 
 from audio.errors import EngineError
-from audio.reading import find_ffmpeg
+from audio.ffmpeg import find_ffmpeg
 from audio.segments import SAMPLE_RATE
 from synth.pcm import Pcm, Samples, fitted, to_float, to_pcm
 
@@ -131,7 +131,7 @@ def available_codings(ffmpeg: str | None = None) -> tuple[Coding, ...]:
     Parameters
     ----------
     ffmpeg
-        Path of the program; None for the one that `audio.reading.find_ffmpeg` finds. It is asked once per process.
+        Path of the program; None for the one that `audio.ffmpeg.find_ffmpeg` finds. It is asked once per process.
 
     Raises
     ------

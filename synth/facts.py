@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from audio.errors import AudioError
-from audio.reading import FFMPEG_CONTAINERS, HEADERLESS, LOUDEST, RATES_HZ, find_ffmpeg, opened
+from audio.ffmpeg import CONTAINERS, find_ffmpeg
+from audio.reading import HEADERLESS, LOUDEST, RATES_HZ, opened
 
 Floats = npt.NDArray[np.float64]
 
@@ -155,7 +156,7 @@ def _header_from_ffmpeg(path: Path) -> Header:
     command = [find_ffmpeg(), "-nostdin", "-hide_banner", "-protocol_whitelist", "file"]
     if path.suffix.lower() in HEADERLESS:
         command += ["-f", HEADERLESS[path.suffix.lower()]]
-    command += ["-format_whitelist", FFMPEG_CONTAINERS, "-i", f"file:{path.absolute()}"]
+    command += ["-format_whitelist", CONTAINERS, "-i", f"file:{path.absolute()}"]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=FFMPEG_TIMEOUT_S)
     except subprocess.TimeoutExpired:

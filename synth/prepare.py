@@ -25,9 +25,9 @@ import numpy as np
 from audio import jobs
 from audio.atomic import replacing
 from audio.errors import EngineError, ToolkitError, UsageError
+from audio.ffmpeg import ffmpeg_version, find_ffmpeg
 from audio.locking import LOCK, alone_in
 from audio.manifest import Clip, read_manifest, write_manifest
-from audio.reading import ffmpeg_version, find_ffmpeg
 from synth.augment import choose_variation
 from synth.intake import Intake, Names, list_recordings, stems
 from synth.preparation import Preparation, Take, measure_recording, write_takes

@@ -18,7 +18,8 @@ import numpy as np
 
 from audio.digest import file_sha256
 from audio.errors import ToolkitError
-from audio.reading import ffmpeg_version, find_ffmpeg, read_span
+from audio.ffmpeg import ffmpeg_version, find_ffmpeg
+from audio.reading import read_span
 from synth.cache import Cache, content_key
 from synth.codecs import fixed_coding, pass_codecs
 from synth.engines import Engine, engine

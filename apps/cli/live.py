@@ -24,8 +24,9 @@ from audio.messages import listing, reason_text, text
 from audio.segments import SAMPLE_RATE, Segment
 
 if TYPE_CHECKING:
+    from audio.hearing import RawFormat
     from audio.keeping import Keep
-    from audio.reading import RawFormat, Samples
+    from audio.reading import Samples
     from model.judging.detector import Detection
     from model.judging.live import Glimpse, Live
 
@@ -89,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _raw(text: str) -> RawFormat:
-    from audio.reading import RawFormat
+    from audio.hearing import RawFormat
 
     try:
         return RawFormat.parse(text)
@@ -181,13 +182,13 @@ class _Piped:
         self._source, self._raw, self.name = source, raw, name
 
     def pieces(self) -> Generator[Samples]:
-        from audio.reading import heard
+        from audio.hearing import heard
 
         return heard(self._source, raw=self._raw)
 
 
 def _source(arguments: argparse.Namespace) -> Source:
-    from audio.reading import address_shown, is_address
+    from audio.hearing import address_shown, is_address
 
     given: str | None = arguments.source
     if given is not None and arguments.device is not None:

@@ -124,7 +124,7 @@ def stamp(bundle: Bundle, exams: Exams) -> dict[str, str]:
     """Return what a second person needs to get the same figures, by name; no path and no date."""
     from apps.pretraining.sets import CODE_OF_JUDGING, STRESS_SEED, code_sha256
     from audio.digest import file_sha256
-    from audio.reading import ffmpeg_version, find_ffmpeg
+    from audio.ffmpeg import ffmpeg_version, find_ffmpeg
     from model.bundle import CARD_NAME
     from model.evaluation.figures import SEED
 

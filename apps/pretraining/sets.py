@@ -29,9 +29,9 @@ from apps.pretraining.gather import MAY_SHIP, ORIGIN, SHIP, TEST, TRAIN, gather
 from apps.stress import CORRUPTIONS, Stress
 from audio.digest import file_sha256
 from audio.errors import ManifestError, UsageError
+from audio.ffmpeg import ffmpeg_version, find_ffmpeg
 from audio.labels import REAL
 from audio.manifest import Clip, read_set, resolve
-from audio.reading import ffmpeg_version, find_ffmpeg
 from audio.segments import SAMPLE_RATE
 from model.evaluation.scoring import Alteration
 from synth.build import build_set

@@ -22,7 +22,8 @@ from tiny_model import RATE, voice
 from apps.cli import live
 from apps.cli import main as cli
 from audio.errors import AudioError
-from audio.reading import find_ffmpeg, write_wav
+from audio.ffmpeg import find_ffmpeg
+from audio.reading import write_wav
 from model import Detector
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from audio.reading import find_ffmpeg
+from audio.ffmpeg import find_ffmpeg
 
 
 def chirp(seconds: float, *, rate_hz: int = 16_000, level: float = 0.3) -> np.ndarray:

@@ -17,9 +17,10 @@ import pytest
 import soundfile
 from conftest import chirp
 
-from audio import reading
+from audio import ffmpeg, hearing
 from audio.errors import AudioError, UsageError
-from audio.reading import RawFormat, address_shown, heard, is_address, read
+from audio.hearing import RawFormat, address_shown, heard, is_address
+from audio.reading import read
 
 Encode = Callable[..., Path]
 
@@ -54,15 +55,15 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
     """The processes that are started."""
     found: list[subprocess.Popen[bytes]] = []
     popen = subprocess.Popen
-    monkeypatch.setattr(reading.subprocess, "Popen", lambda *a, **k: found.append(popen(*a, **k)) or found[-1])
+    monkeypatch.setattr(ffmpeg.subprocess, "Popen", lambda *a, **k: found.append(popen(*a, **k)) or found[-1])
     return found
 
 
-@pytest.mark.parametrize("type", reading.RAW_TYPES)
+@pytest.mark.parametrize("type", hearing.RAW_TYPES)
 @pytest.mark.parametrize("channels", [1, 2])
 def test_raw_samples_of_every_type(type: str, channels: int) -> None:
     """Catches a byte order, a full scale, an offset of unsigned values and channels that are mixed up."""
-    kind = np.dtype(reading.RAW_TYPES[type])
+    kind = np.dtype(hearing.RAW_TYPES[type])
     frames = np.stack([chirp(0.5), np.zeros(8_000, np.float32)], axis=1)[:, :channels]
     half = 2.0 ** (8 * kind.itemsize - 1)
     values = frames if kind.kind == "f" else np.round(frames * half) + (half if kind.kind == "u" else 0)
@@ -73,7 +74,7 @@ def test_raw_samples_of_every_type(type: str, channels: int) -> None:
 
 def test_frames_that_are_cut_between_two_reads_are_whole_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches bytes that are lost at the end of a read: all that follows would be noise."""
-    monkeypatch.setattr(reading, "PIPE_BYTES", 3)
+    monkeypatch.setattr(hearing, "PIPE_BYTES", 3)
     pcm = (chirp(0.1) * 32_767).astype("<i2")
     assert np.array_equal(all_of(pcm.tobytes() + b"x", raw=RawFormat()), pcm / np.float32(32_768))
 

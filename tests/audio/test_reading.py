@@ -17,9 +17,10 @@ import soundfile
 import soxr
 from conftest import chirp
 
-from audio import reading
+from audio import ffmpeg, reading
 from audio.errors import AudioError, EngineError, UsageError
-from audio.reading import Limits, blocks, ffmpeg_version, find_ffmpeg, inspect, opened, read, read_span, write_wav
+from audio.ffmpeg import ffmpeg_version, find_ffmpeg
+from audio.reading import Limits, blocks, inspect, opened, read, read_span, write_wav
 
 Encode = Callable[..., Path]
 
@@ -422,7 +423,7 @@ def test_stopping_early_ends_ffmpeg(encode: Encode, monkeypatch: pytest.MonkeyPa
             started.append(self)
 
     path = encode("a.m4a", seconds=20.0)
-    monkeypatch.setattr(reading.subprocess, "Popen", Spy)
+    monkeypatch.setattr(ffmpeg.subprocess, "Popen", Spy)
     some = blocks(path, block_samples=100)
     next(some)
     some.close()  # type: ignore[attr-defined]

@@ -5,7 +5,8 @@ import pytest
 from babbling import babble, lag_samples
 
 from audio.errors import EngineError
-from audio.reading import SAMPLE_RATE, find_ffmpeg
+from audio.ffmpeg import find_ffmpeg
+from audio.reading import SAMPLE_RATE
 from synth import codecs
 from synth.codecs import CODECS, Coding, available_codings, delays_samples, fixed_coding, pass_codecs
 from synth.pcm import Samples

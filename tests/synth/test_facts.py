@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from audio.errors import AudioError
-from audio.reading import find_ffmpeg
+from audio.ffmpeg import find_ffmpeg
 from synth.facts import CATEGORIES, NUMBERS, Facts, Header, Meter, measure_file, parse_ffmpeg, read_header
 
 HEADER = Header("wav", "pcm", 16_000, 16, 1, None)
