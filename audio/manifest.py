@@ -174,13 +174,16 @@ def write_manifest(path: str | os.PathLike[str], clips: Iterable[Clip]) -> None:
     Raises
     ------
     ManifestError
-        When a path occurs twice, or a plan holds something that JSON cannot say.
+        When a path occurs twice, a plan holds something that JSON cannot say, or the file cannot be written.
     """
     by_path: dict[str, Clip] = {}
     for clip in clips:
         _add(by_path, clip)
-    with replacing(path) as beside, beside.open("wb") as file:
-        file.writelines(_to_json(clip) for clip in by_path.values())
+    try:
+        with replacing(path) as beside, beside.open("wb") as file:
+            file.writelines(_to_json(clip) for clip in by_path.values())
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def resolve(manifest_path: str | os.PathLike[str], clip: Clip) -> Path:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from audio.errors import ToolkitError, UsageError
+from audio.errors import UsageError
 from audio.labels import LABELS
 from audio.manifest import SPLITS, Clip, write_manifest
 
@@ -68,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     out = arguments.out or arguments.folder / "manifest.jsonl"
     prefix = _prefix(arguments.folder, out)
     reading = read_corpus(arguments.name, arguments.folder, partial=arguments.partial)
-    _write(out, [_moved(clip, prefix) for clip in reading.clips])
+    write_manifest(out, [_moved(clip, prefix) for clip in reading.clips])
+    _log.info("%s: %d clips", out, len(reading.clips))
     print(summary(reading.clips, reading.notes), flush=True)
     return 0
 
@@ -120,11 +121,3 @@ def _prefix(folder: Path, out: Path) -> str:
 def _moved(clip: Clip, prefix: str) -> Clip:
     source = f"{prefix}{clip.source_clip}" if clip.source_clip else ""
     return replace(clip, path=prefix + clip.path, source_clip=source) if prefix else clip
-
-
-def _write(out: Path, clips: Sequence[Clip]) -> None:
-    try:
-        write_manifest(out, clips)
-    except OSError as error:
-        raise ToolkitError(f"{out}: the manifest cannot be written: {error.strerror}") from None
-    _log.info("%s: %d clips", out, len(clips))

@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         status = max(status, failed)
     clips.update({clip.path: clip for clip in imported})
     if imported:
-        _write(out, list(clips.values()))
+        write_manifest(out, list(clips.values()))
     counts = Counter(clip.label for clip in imported)
     print(", ".join(f"{label} {counts[label]}" for label in LABELS), f"-> {out}" if imported else "-> nothing written")
     return status
@@ -168,10 +168,3 @@ def _label(spans: list[Segment], samples: Samples) -> str:
     speech = from_frames(speech_frames(samples, hop_samples=FRAME_HOP_SAMPLES), FRAME_HOP_SAMPLES, len(samples))
     heard = speech if overlap(spans, speech) else [Segment(0, len(samples))]
     return label_of(overlap(spans, heard), total(heard))
-
-
-def _write(out: Path, clips: list[Clip]) -> None:
-    try:
-        write_manifest(out, clips)
-    except OSError as error:
-        raise ManifestError(f"{out}: cannot be written: {error.strerror}") from None
