@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,6 +72,20 @@ def running(
             yield process
         finally:
             process.kill()
+
+
+AS_AU = ("-vn", "-sn", "-dn", "-f", "au", "-c:a", "pcm_f32be")
+"""Sound alone, in the simplest format that tells rate and channels: Sun AU."""
+
+
+def read_au_header(stdout: IO[bytes]) -> tuple[int, int] | None:
+    """Read what stands in front of the samples, and return rate and channels; None where nothing came."""
+    header = stdout.read(24)
+    if len(header) < 24:
+        return None
+    _, start, _, _, rate_hz, channels = struct.unpack(">4s5I", header)
+    stdout.read(start - 24)
+    return rate_hz, channels
 
 
 def finish(path: Path | str, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import struct
 import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Iterator
@@ -18,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audio.errors import AudioError, UsageError
-from audio.ffmpeg import CONTAINERS, find_ffmpeg, finish, running
+from audio.ffmpeg import AS_AU, CONTAINERS, find_ffmpeg, finish, read_au_header, running
 from audio.reading import RATES_HZ, Stream, resampled_mono
 from audio.segments import SAMPLE_RATE
 
@@ -147,18 +146,17 @@ def _ffmpeg_live(name: str, source: IO[bytes] | str) -> Iterator[Stream]:
     """As `audio.reading` of files, of what a pipe or an address gives, each packet at once."""
     protocols, containers, address = _live_input(source)
     command = [find_ffmpeg(), "-hide_banner", "-nostdin", "-v", "error", "-protocol_whitelist", protocols]
-    command += [*PROBING, "-format_whitelist", containers, "-i", address, "-map", "0:a:0", "-vn", "-sn", "-dn"]
-    command += ["-f", "au", "-c:a", "pcm_f32be", "-flush_packets", "1", "pipe:1"]
+    command += [*PROBING, "-format_whitelist", containers, "-i", address, "-map", "0:a:0"]
+    command += [*AS_AU, "-flush_packets", "1", "pipe:1"]
     stdin = subprocess.DEVNULL if isinstance(source, str) else source
     with tempfile.TemporaryFile() as log, running(command, log, stdin=stdin, aside=True) as process:
         assert process.stdout is not None
-        header = process.stdout.read(24)
-        if len(header) < 24:
+        header = read_au_header(process.stdout)
+        if header is None:
             _finish_live(name, process, log)
             yield Stream(SAMPLE_RATE, 1, iter(()))
             return
-        _, start, _, _, rate_hz, channels = struct.unpack(">4s5I", header)
-        process.stdout.read(start - 24)
+        rate_hz, channels = header
         yield Stream(rate_hz, channels, _from_ffmpeg_live(name, process, log, channels=channels))
 
 

@@ -28,7 +28,7 @@ import soxr
 
 from audio.atomic import replacing
 from audio.errors import AudioError, UsageError
-from audio.ffmpeg import CONTAINERS, PLAIN_WORDS, ffmpeg_version, find_ffmpeg, finish, running
+from audio.ffmpeg import AS_AU, CONTAINERS, PLAIN_WORDS, ffmpeg_version, find_ffmpeg, finish, read_au_header, running
 from audio.segments import SAMPLE_RATE
 
 __all__ = [
@@ -510,18 +510,16 @@ def _ogg_streams(path: Path) -> int:
 
 @contextmanager
 def _ffmpeg(path: Path) -> Iterator[Stream]:
-    """Decode through an ffmpeg process, to the simplest format that tells rate and channels: Sun AU."""
-    command = [*_ffmpeg_input(path, "error"), "-map", "0:a:0"]
-    command += ["-vn", "-sn", "-dn", "-f", "au", "-c:a", "pcm_f32be", "pipe:1"]
+    """Decode through an ffmpeg process."""
+    command = [*_ffmpeg_input(path, "error"), "-map", "0:a:0", *AS_AU, "pipe:1"]
     with tempfile.TemporaryFile() as log, running(command, log) as process:
         assert process.stdout is not None
-        header = process.stdout.read(24)
-        if len(header) < 24:
+        header = read_au_header(process.stdout)
+        if header is None:
             finish(path, process, log)
             yield Stream(SAMPLE_RATE, 1, iter(()))
             return
-        _, start, _, _, rate_hz, channels = struct.unpack(">4s5I", header)
-        process.stdout.read(start - 24)
+        rate_hz, channels = header
         yield Stream(rate_hz, channels, _from_ffmpeg(path, process, log, channels=channels))
 
 
