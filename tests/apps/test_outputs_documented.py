@@ -11,6 +11,7 @@ from tiny_model import voice
 from audio.labelfiles import CSV_COLUMNS, FORMATS
 from model import Detector
 from model.judging.detector import SCHEMA_VERSION
+from model.judging.live import LIVE_VERSION, final_row
 from model.judging.scan import COLUMNS
 from model.judging.scan import SCHEMA_VERSION as TABLE_VERSION
 
@@ -33,6 +34,11 @@ def test_rows_of_detect(tiny_bundle):
     assert first_cells(told) == list(row)
     (span,) = row["segments"]
     assert all(f"`{name}`" in told for name in (*span, *row["quality"]))
+
+
+def test_rows_of_live(tiny_bundle):
+    row = final_row(Detector(tiny_bundle).detect(voice(np.random.default_rng(0), 2)), "stdin")
+    assert first_cells(section(f"A row of `live --json`, version {LIVE_VERSION}")) == list(row["live"])
 
 
 def test_columns_of_scan():
