@@ -6,10 +6,10 @@ import io
 import os
 import re
 import subprocess
-import tempfile
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any
 from urllib.parse import urlsplit
 
@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from audio.errors import AudioError, UsageError
-from audio.ffmpeg import AS_AU, CONTAINERS, find_ffmpeg, finish, read_au_header, running
-from audio.reading import RATES_HZ, Stream, resampled_mono
+from audio.ffmpeg import AS_AU, CONTAINERS, find_ffmpeg, finish
+from audio.reading import RATES_HZ, Stream, decoded, resampled_mono
 from audio.segments import SAMPLE_RATE
 
 Samples = npt.NDArray[np.float32]
@@ -141,23 +141,14 @@ def _raw(source: IO[bytes], raw: RawFormat) -> Iterator[Stream]:
     yield Stream(raw.rate_hz, raw.channels, _as_it_comes(read, RAW_TYPES[raw.type], channels=raw.channels))
 
 
-@contextmanager
-def _ffmpeg_live(name: str, source: IO[bytes] | str) -> Iterator[Stream]:
-    """As `audio.reading` of files, of what a pipe or an address gives, each packet at once."""
+def _ffmpeg_live(name: str, source: IO[bytes] | str) -> AbstractContextManager[Stream]:
+    """Decode what a pipe or an address gives through an ffmpeg process, each packet at once."""
     protocols, containers, address = _live_input(source)
     command = [find_ffmpeg(), "-hide_banner", "-nostdin", "-v", "error", "-protocol_whitelist", protocols]
     command += [*PROBING, "-format_whitelist", containers, "-i", address, "-map", "0:a:0"]
     command += [*AS_AU, "-flush_packets", "1", "pipe:1"]
     stdin = subprocess.DEVNULL if isinstance(source, str) else source
-    with tempfile.TemporaryFile() as log, running(command, log, stdin=stdin, aside=True) as process:
-        assert process.stdout is not None
-        header = read_au_header(process.stdout)
-        if header is None:
-            _finish_live(name, process, log)
-            yield Stream(SAMPLE_RATE, 1, iter(()))
-            return
-        rate_hz, channels = header
-        yield Stream(rate_hz, channels, _from_ffmpeg_live(name, process, log, channels=channels))
+    return decoded(command, _from_ffmpeg_live, partial(_finish_live, name), stdin=stdin, aside=True)
 
 
 def _live_input(source: IO[bytes] | str) -> tuple[str, str, str]:
@@ -171,13 +162,9 @@ def _live_input(source: IO[bytes] | str) -> tuple[str, str, str]:
     return NETWORK_PROTOCOLS[scheme], NETWORK_CONTAINERS, source
 
 
-def _from_ffmpeg_live(
-    name: str, process: subprocess.Popen[bytes], log: IO[bytes], *, channels: int
-) -> Iterator[Samples]:
-    assert isinstance(process.stdout, io.BufferedReader)
-    stdout = process.stdout
-    yield from _as_it_comes(lambda: stdout.read1(PIPE_BYTES), ">f4", channels=channels)
-    _finish_live(name, process, log)
+def _from_ffmpeg_live(stdout: IO[bytes], channels: int) -> Iterator[Samples]:
+    assert isinstance(stdout, io.BufferedReader)
+    yield from _as_it_comes(partial(stdout.read1, PIPE_BYTES), ">f4", channels=channels)
 
 
 def _finish_live(name: str, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:

@@ -13,6 +13,7 @@ import soundfile
 
 from audio.atomic import replacing
 from audio.errors import AudioError, UsageError
+from audio.levels import to_int16
 from audio.segments import SAMPLE_RATE
 
 Samples = npt.NDArray[np.float32]
@@ -65,7 +66,7 @@ class _NothingHeard(Exception):
 
 
 def _written(target: Path, file: soundfile.SoundFile, samples: Samples) -> Samples:
-    pcm = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+    pcm = to_int16(samples)
     with _one_line(target):
         file.write(pcm)
     return np.asarray(pcm / np.float32(32768.0), dtype=np.float32)

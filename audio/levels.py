@@ -26,6 +26,11 @@ AT_ONCE = 1_000
 """Frames that are squared together: what they take stays in the processor's cache, however long the recording."""
 
 
+def to_int16(samples: npt.NDArray[np.floating]) -> npt.NDArray[np.int16]:
+    """Round finite samples of full scale 1 to 16 bits, those beyond it to its ends."""
+    return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+
+
 def frame_powers(samples: npt.NDArray[np.floating], *, hop_samples: int = FRAME_SAMPLES) -> Numbers:
     """Return the mean power of each frame; a last one of half a frame or more counts as if it went on in silence.
 

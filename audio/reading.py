@@ -16,8 +16,9 @@ import subprocess
 import tempfile
 import wave
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,6 +30,7 @@ import soxr
 from audio.atomic import replacing
 from audio.errors import AudioError, UsageError
 from audio.ffmpeg import AS_AU, CONTAINERS, PLAIN_WORDS, ffmpeg_version, find_ffmpeg, finish, read_au_header, running
+from audio.levels import to_int16
 from audio.segments import SAMPLE_RATE
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "Limits",
     "Stream",
     "blocks",
+    "decoded",
     "inspect",
     "read",
     "read_span",
@@ -70,6 +73,7 @@ SEEKABLE_FORMATS = ("WAV", "WAVEX", "FLAC")
 
 HEADERLESS = {".g722": "g722"}
 """File suffix -> ffmpeg demuxer, for streams that nothing but their name tells apart."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -349,7 +353,7 @@ def _to_int16(path: str | os.PathLike[str], samples: npt.NDArray[Any]) -> npt.ND
         return samples
     if not np.isfinite(samples).all():
         raise AudioError(f"{path}: cannot be written: {_not_finite(samples)} samples are not finite numbers")
-    return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+    return to_int16(samples)
 
 
 # Opening: libsndfile where it can, ffmpeg otherwise.
@@ -509,18 +513,47 @@ def _ogg_streams(path: Path) -> int:
 
 
 @contextmanager
-def _ffmpeg(path: Path) -> Iterator[Stream]:
-    """Decode through an ffmpeg process."""
-    command = [*_ffmpeg_input(path, "error"), "-map", "0:a:0", *AS_AU, "pipe:1"]
-    with tempfile.TemporaryFile() as log, running(command, log) as process:
+def decoded(
+    command: list[str],
+    pieces: Callable[[IO[bytes], int], Iterator[Samples]],
+    end: Callable[[subprocess.Popen[bytes], IO[bytes]], None],
+    *,
+    stdin: IO[bytes] | int = subprocess.DEVNULL,
+    aside: bool = False,
+) -> Iterator[Stream]:
+    """Run an ffmpeg that writes `AS_AU` to its stdout, and yield what it decodes.
+
+    Parameters
+    ----------
+    command
+        The whole command line.
+    pieces
+        Reads big-endian float32 samples of so many channels from its stdout, as arrays (n, channels).
+    end
+        Judges how it ended, of the process and its log: behind the last piece, or at once where nothing came.
+    stdin, aside
+        As in `audio.ffmpeg.running`.
+    """
+    with tempfile.TemporaryFile() as log, running(command, log, stdin=stdin, aside=aside) as process:
         assert process.stdout is not None
         header = read_au_header(process.stdout)
         if header is None:
-            finish(path, process, log)
+            end(process, log)
             yield Stream(SAMPLE_RATE, 1, iter(()))
             return
         rate_hz, channels = header
-        yield Stream(rate_hz, channels, _from_ffmpeg(path, process, log, channels=channels))
+        yield Stream(rate_hz, channels, _then(pieces(process.stdout, channels), partial(end, process, log)))
+
+
+def _then(pieces: Iterator[Samples], end: Callable[[], None]) -> Iterator[Samples]:
+    yield from pieces
+    end()
+
+
+def _ffmpeg(path: Path) -> AbstractContextManager[Stream]:
+    """Decode a file through an ffmpeg process."""
+    command = [*_ffmpeg_input(path, "error"), "-map", "0:a:0", *AS_AU, "pipe:1"]
+    return decoded(command, _from_ffmpeg, partial(finish, path))
 
 
 def _ffmpeg_input(path: Path, verbosity: str) -> list[str]:
@@ -548,10 +581,8 @@ def _inspected_by_ffmpeg(path: Path) -> FileFacts:
     return FileFacts(container[1], audio[1], int(audio[2]), channels, f"ffmpeg {ffmpeg_version(command[0])}")
 
 
-def _from_ffmpeg(path: Path, process: subprocess.Popen[bytes], log: IO[bytes], *, channels: int) -> Iterator[Samples]:
-    assert process.stdout is not None
+def _from_ffmpeg(stdout: IO[bytes], channels: int) -> Iterator[Samples]:
     n_bytes = max(1, PIECE_VALUES // channels) * channels * 4
-    while data := process.stdout.read(n_bytes):
+    while data := stdout.read(n_bytes):
         whole = len(data) - len(data) % (channels * 4)
         yield np.frombuffer(data[:whole], dtype=">f4").reshape(-1, channels).astype(np.float32)
-    finish(path, process, log)

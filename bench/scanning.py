@@ -200,15 +200,15 @@ def _costs(clips: list[str]) -> tuple[float, float, float]:
         return found
 
     Network.run = timed  # type: ignore[method-assign]  # this process does nothing else
-    judge, floor = partial(_judged, how=How(find_bundle(None))), np.zeros(2)
+    judge, took = partial(_judged, how=How(find_bundle(None))), np.zeros(2)
     judge(Item.of(clips[0]))
     spent[0] = 0.0
     for clip in clips:
         for kind, work in enumerate((_floor, lambda path: judge(Item.of(path)))):
             began = time.thread_time()
             work(clip)
-            floor[kind] += time.thread_time() - began
-    return float(floor[0]), float(floor[1]), spent[0]
+            took[kind] += time.thread_time() - began
+    return float(took[0]), float(took[1]), spent[0]
 
 
 def _floor(path: str) -> npt.NDArray[np.float64]:

@@ -178,12 +178,14 @@ def _judge(
 
 def _expect_a_recording(clip: str) -> None:
     """Tell what to do instead to who names a folder, a list or an address; raises `AudioError`."""
+    from audio.hearing import is_address
+
     many = f"for many files: python script.py scan {clip} --out results.csv"
     if os.path.isdir(clip):
         raise AudioError(f"{clip}: expected a recording, received a folder; {many}")
     if os.path.isfile(clip) and clip.lower().endswith(LISTS):
         raise AudioError(f"{clip}: expected a recording, received a list; {many}")
-    if "://" in clip:
+    if is_address(clip):
         raise AudioError(f"{clip}: expected a file, received a network address: download it first")
 
 

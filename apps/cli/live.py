@@ -154,8 +154,9 @@ def _device_table() -> str:
     from audio.microphone import devices
     from audio.pages import Table, table_text
 
-    rows = tuple((str(d.index), d.name, str(d.channels), str(d.rate_hz)) for d in devices())
-    marked = frozenset(number for number, device in enumerate(devices()) if device.is_default)
+    inputs = devices()
+    rows = tuple((str(d.index), d.name, str(d.channels), str(d.rate_hz)) for d in inputs)
+    marked = frozenset(number for number, device in enumerate(inputs) if device.is_default)
     return table_text(Table(("index", "input (* taken by default)", "channels", "Hz"), rows, marked, frozenset({1})))
 
 

@@ -24,7 +24,7 @@ from model.judging.detector import Detection, Detector, Span
 from model.judging.localise import Ends, Settling, moved
 
 LIVE_VERSION = 1
-"""Version of what `live` holds in the rows of `live_row`."""
+"""Version of what `live` holds in `provisional_row` and `final_row`."""
 
 Samples = npt.NDArray[np.float32]
 
