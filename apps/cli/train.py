@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from model.bundle import SHIPPED
 if TYPE_CHECKING:
     from model.training.recordings import Splices
     from model.training.settings import TrainSettings
+    from model.training.splits import Division
     from synth.order import Order
 
 HELP = "Train the CNN -> SimpleRNN -> LSTM detector on a set of real, fake and hybrid clips."
@@ -29,6 +30,7 @@ examples:
   python script.py --model runs/mine-20260101-120000 CLIP            judge a recording with it
   python train_cnnrnnlstm.py --recipe recipe.toml --epochs 20        train on splices made on the fly
   python train_cnnrnnlstm.py --data data/mine --from-pretrained      start from the weights that come with the toolkit
+  python train_cnnrnnlstm.py --data data/mine --folds 5              cross-validation by speaker and generator
 
 The set is a folder with manifest.jsonl, or plain real/ fake/ hybrid/ folders of recordings: those train the
 classes only, because nothing says where the fake spans are. A recipe (the options of `synth build` in a
@@ -42,6 +44,9 @@ RUNS = Path("runs")
 
 SETTINGS = ("epochs", "batch_size", "seed", "learning_rate", "patience", "window_s")
 """Arguments that are settings of the run under the same name; None leaves the default."""
+
+NOT_RESUMED = ("out", "config", "from_pretrained", "folds", "fold", "leaky_split")
+"""Other arguments that say what a run is; one that goes on knows it."""
 
 FINE_TUNING_RATE = 1e-3
 """Step size of Adam where weights are not random: a third of the usual, so that they are adapted and not replaced."""
@@ -62,6 +67,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const=SHIPPED,
         metavar="BUNDLE",
         help="fine-tune the weights of a bundle (default: the shipped ones)",
+    )
+    parser.add_argument(
+        "--folds",
+        type=int,
+        metavar="K",
+        help="cross-validation: no speaker and no generator of a test fold is heard in training",
+    )
+    parser.add_argument("--fold", type=int, metavar="N", help="only this fold, from 0")
+    parser.add_argument(
+        "--leaky-split",
+        action="store_true",
+        help="draw clips at random, the same voices on both sides: shows how a 99 %% comes about, and measures nothing",
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings; those given here win")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder of the run (default: runs/SET-DATE-TIME)")
@@ -89,30 +106,66 @@ def run(arguments: argparse.Namespace) -> int:
         When the set, the recipe or the run is broken.
     """
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
-    others = (arguments.out, arguments.config, arguments.from_pretrained)
-    if arguments.resume is not None and (given or any(other is not None for other in others)):
+    if arguments.resume is not None and (given or any(getattr(arguments, name) for name in NOT_RESUMED)):
         raise UsageError("--resume goes on with the run's own settings; it takes no other argument")
     order = _read_order(arguments.recipe) if arguments.recipe is not None else None
+    divisions = _divisions(arguments)
     from model.training.quiet import load_tensorflow
 
     load_tensorflow()
-    from model.training.run import report, train
+    from model.training.folds import as_text, is_finished, sum_up
 
     if arguments.resume is None:
-        folder, settings = _started(arguments, {**_settings(arguments), **given}, order)
+        folder = arguments.out or _new_folder(arguments)
+        runs = _started(arguments, folder, {**_settings(arguments), **given}, order, divisions)
     else:
-        folder, settings = _resumed(arguments)
+        folder, runs = arguments.resume, _resumed(arguments.resume)
     _log.info("run: %s (after a stop, go on with --resume %s)", folder, folder)
-    with _splices(settings, workers=arguments.workers) as splices:
-        print(report(train(folder, settings, splices)), flush=True)
-    _log.info("model: %s", folder / "bundle")
+    for each, settings in runs:
+        if len(runs) == 1 or not is_finished(each):
+            _train(each, settings, workers=arguments.workers)
+    if len(runs) > 1:
+        print(f"\n{as_text(sum_up(folder, [each for each, _ in runs]))}", flush=True)
     return 0
 
 
-def _resumed(arguments: argparse.Namespace) -> tuple[Path, TrainSettings]:
+def _train(folder: Path, settings: TrainSettings, *, workers: int) -> None:
+    """Train one run and print its table."""
+    from model.training.run import report, train
+
+    with _splices(settings, workers=workers) as splices:
+        print(report(train(folder, settings, splices)), flush=True)
+    _log.info("model: %s", folder / "bundle")
+
+
+def _divisions(arguments: argparse.Namespace) -> list[Division]:
+    """Return how the set is divided, once for each run.
+
+    Raises
+    ------
+    UsageError
+        For folds that are too few or not there, or asked of splices made on the fly.
+    """
+    from model.training.splits import GROUPED, LEAKY, OWN_SPLITS, USUAL_FOLDS, Division
+
+    folds, fold = arguments.folds, arguments.fold
+    if folds is None and not arguments.leaky_split:
+        if fold is not None:
+            raise UsageError(f"--fold: expected --folds beside it, received {fold} alone")
+        return [OWN_SPLITS]
+    if arguments.recipe is not None:
+        raise UsageError("--folds and --leaky-split divide a set: expected --data, received --recipe")
+    kind = LEAKY if arguments.leaky_split else GROUPED
+    if folds is None or fold is not None:
+        return [Division(kind, USUAL_FOLDS if folds is None else folds, fold or 0)]
+    return [Division(kind, folds, each) for each in range(Division(kind, folds).folds)]
+
+
+def _resumed(folder: Path) -> list[tuple[Path, TrainSettings]]:
+    from model.training.folds import fold_folders
     from model.training.settings import read_run
 
-    return arguments.resume, read_run(arguments.resume)
+    return [(each, read_run(each)) for each in fold_folders(folder) or [folder]]
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -146,22 +199,35 @@ def _read_order(recipe: Path) -> Order:
     return order
 
 
-def _started(
-    arguments: argparse.Namespace, given: dict[str, Any], order: Order | None
-) -> tuple[Path, TrainSettings]:
-    """Begin a run, after a look at its set, so that a broken one leaves no run behind."""
-    from model.training.examples import read_set
-    from model.training.settings import TrainSettings, start_run
-
+def _new_folder(arguments: argparse.Namespace) -> Path:
     source = arguments.data if arguments.data is not None else arguments.recipe
-    folder = arguments.out or RUNS / f"{source.resolve().stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    return RUNS / f"{source.resolve().stem}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _started(
+    arguments: argparse.Namespace,
+    folder: Path,
+    given: dict[str, Any],
+    order: Order | None,
+    divisions: Sequence[Division],
+) -> list[tuple[Path, TrainSettings]]:
+    """Begin a run, or one for each fold, after a look at the set, so that a broken one leaves no run behind."""
+    from model.training.examples import read_set
+    from model.training.folds import fold_folder
+    from model.training.settings import TrainSettings, start_run
+    from model.training.splits import OWN
+
     if order is None:
-        settings = TrainSettings(data=str(arguments.data), **given)
-        read_set(arguments.data, seed=settings.seed)
+        all_settings = [TrainSettings(data=str(arguments.data), division=each, **given) for each in divisions]
+        needed = ("train", "dev") if divisions[0].kind == OWN else ("train", "dev", "test")
+        for settings in all_settings:
+            read_set(arguments.data, seed=settings.seed, needed=needed, division=settings.division)
     else:
-        settings = TrainSettings(data=str(folder / "set"), splices=order.to_json(), **given)
-    start_run(folder, settings)
-    return folder, settings
+        all_settings = [TrainSettings(data=str(folder / "set"), splices=order.to_json(), **given)]
+    folders = [folder] if len(divisions) == 1 else [fold_folder(folder, each.fold) for each in divisions]
+    for each, settings in zip(folders, all_settings, strict=True):
+        start_run(each, settings)
+    return list(zip(folders, all_settings, strict=True))
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from audio.labels import HYBRID, LABELS, REAL, label_index, label_of
 from audio.segments import SAMPLE_RATE
 from model.features import FRAME_HOP_SAMPLES, FeatureConfig, log_mel
 from model.training.recordings import Filed, Recording, Spliced, Splices
+from model.training.splits import OWN_SPLITS, Division, divide
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -61,7 +62,9 @@ class TrainingSet(Sequence[Recording]):
         return Filed(self, self.clips[index])
 
 
-def read_set(folder: Path, *, seed: int, needed: tuple[str, ...] = ("train", "dev")) -> TrainingSet:
+def read_set(
+    folder: Path, *, seed: int, needed: tuple[str, ...] = ("train", "dev"), division: Division = OWN_SPLITS
+) -> TrainingSet:
     """Read a set: its `manifest.jsonl`, or plain `real/ fake/ hybrid/` folders split by a seeded draw.
 
     A plain folder says nothing about speakers, so its splits (70 % train, 15 % dev, 15 % test of each class) may
@@ -75,17 +78,23 @@ def read_set(folder: Path, *, seed: int, needed: tuple[str, ...] = ("train", "de
         What the splits of a plain folder are drawn from.
     needed
         Splits that must not be empty.
+    division
+        Other splits than the set's own.
 
     Raises
     ------
     ManifestError
         When the set is missing or broken, or has no clip in a split that is needed.
+    UsageError
+        When it cannot be divided so.
     """
     listing = folder / "manifest.jsonl"
     if listing.is_file():
-        found = TrainingSet(listing, tuple(manifest.read_manifest(listing)), has_spans=True)
+        clips = divide(manifest.read_manifest(listing), division, seed=seed)
+        found = TrainingSet(listing, clips, has_spans=True)
     else:
-        found = TrainingSet(folder, _drawn_splits(manifest.scan_folder(folder), seed), has_spans=False)
+        drawn = _drawn_splits(manifest.scan_folder(folder), seed)
+        found = TrainingSet(folder, divide(drawn, division, seed=seed), has_spans=False)
     for name in needed:
         if not found.split(name).clips:
             raise ManifestError(f"{folder}: no clips in the split {name!r}; training needs {' and '.join(needed)}")

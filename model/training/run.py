@@ -13,6 +13,7 @@ import keras
 from audio.atomic import replacing
 from model.bundle import BUNDLE_FOLDER, Bundle, write_bundle
 from model.training.calibrate import calibrate, gather
+from model.training.callbacks import read_state
 from model.training.curves import draw_curves
 from model.training.evaluate import Table, as_text, evaluate
 from model.training.examples import TrainingSet, read_set
@@ -23,6 +24,12 @@ from model.training.settings import TrainSettings
 
 TEST_SPLITS = ("test", "test_unseen")
 """Splits that nothing was chosen on. `test_unseen` holds generators that training never heard."""
+
+METRICS_NAME = "metrics.json"
+"""The test table of a run; written last."""
+
+COST_NAME = "cost.json"
+"""Where a run says what it cost: not in the bundle, whose bytes are the same wherever it was trained."""
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +56,7 @@ def train(run: Path, settings: TrainSettings, splices: Splices | None = None) ->
         When the set or the state of the run is broken.
     """
     needed = ("train", "dev") if splices is None else ("dev",)
-    training_set = read_set(Path(settings.data), seed=settings.seed, needed=needed)
+    training_set = read_set(Path(settings.data), seed=settings.seed, needed=needed, division=settings.division)
     if not training_set.has_spans:
         log.warning(
             "%s: no manifest.jsonl, so classes only: spans of hybrids are unknown, frames of hybrids train nothing,"
@@ -57,6 +64,8 @@ def train(run: Path, settings: TrainSettings, splices: Splices | None = None) ->
             settings.data,
         )
     model = fit(run, settings, training_set, splices)
+    state = read_state(run / "state")
+    write_cost(run, parameters=model.count_params(), cpu_seconds=state["cpu_seconds"] if state else 0.0)
     draw_curves(run / "log.csv", run / "curves.png")
     folder = run / BUNDLE_FOLDER
     bundle = exported(model, folder, settings, name=run.name)
@@ -64,6 +73,12 @@ def train(run: Path, settings: TrainSettings, splices: Splices | None = None) ->
     found = calibrate(dev, has_spans=training_set.has_spans)
     write_bundle(replace(bundle, calibration=found.calibration, operating_points=found.operating_points))
     return _test(run, training_set, settings)
+
+
+def write_cost(run: Path, *, parameters: int, cpu_seconds: float) -> None:
+    """Write `cost.json`: numbers that were learnt, and seconds of processor time that learning took, all threads."""
+    with replacing(run / COST_NAME) as beside:
+        beside.write_text(json.dumps({"parameters": parameters, "cpu_seconds": cpu_seconds}) + "\n", encoding="utf-8")
 
 
 def exported(model: keras.Model, folder: Path, settings: TrainSettings, *, name: str) -> Bundle:
@@ -87,7 +102,7 @@ def _test(run: Path, training_set: TrainingSet, settings: TrainSettings) -> dict
         for name in TEST_SPLITS
         if training_set.split(name).clips
     }
-    with replacing(run / "metrics.json") as beside:
+    with replacing(run / METRICS_NAME) as beside:
         beside.write_text(json.dumps(summary(tables, seed=settings.seed), indent=2) + "\n", encoding="utf-8")
     return tables
 

@@ -27,11 +27,12 @@ from model.bundle import Bundle
 from model.features import FRAME_HOP_SAMPLES, FeatureConfig
 from model.networks.cnnrnnlstm import NetworkConfig
 from model.training.examples import Augmentation, Window
+from model.training.splits import OWN_SPLITS, Division
 
 TABLES: Mapping[str, type] = {"features": FeatureConfig, "network": NetworkConfig, "augmentation": Augmentation}
 """Settings that have settings of their own."""
 
-NOT_ASKED_FOR = ("data", "splices", "start_from")
+NOT_ASKED_FOR = ("data", "splices", "start_from", "division")
 """Settings that the command line decides, not a file."""
 
 
@@ -60,6 +61,8 @@ class TrainSettings:
     """Batches after which dev is looked at and the state is saved; None: a pass over the training clips."""
     start_from: str | None = None
     """Bundle whose weights training begins with; None: random weights."""
+    division: Division = OWN_SPLITS
+    """Other splits than those of the set."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     splices: Mapping[str, Any] | None = None
     """What training examples are spliced from on the fly, in the words of whoever does it; None: those of the set."""
@@ -123,6 +126,7 @@ class TrainSettings:
             "features": FeatureConfig.from_json(data["features"]),
             "network": NetworkConfig(**_with_tuples(data["network"])),
             "augmentation": Augmentation(**_with_tuples(data.get("augmentation", {}))),
+            "division": Division(**data.get("division", {})),
         }
         return cls(**facts)
 

@@ -29,11 +29,8 @@ OWN, GROUPED, LEAKY = "own", "grouped", "leaky"
 
 KINDS = (OWN, GROUPED, LEAKY)
 
-Shares = npt.NDArray[np.float64]
-"""Clips of each class, in the order of `LABELS`."""
-
-_Named = tuple[frozenset[str], str]
-"""Names that a clip has, and its class."""
+Counts = npt.NDArray[np.float64]
+"""Clips, of each class in the order of `LABELS` or of each fold."""
 
 FEWEST_FOLDS = 3
 """One tests, one is dev, and something has to train."""
@@ -69,6 +66,9 @@ class Division:
     def split_of(self, fold: int) -> str:
         """Return what a fold is for."""
         return {self.fold: "test", (self.fold + 1) % self.folds: "dev"}.get(fold, "train")
+
+
+OWN_SPLITS = Division()
 
 
 def divide(clips: Sequence[Clip], division: Division, *, seed: int) -> tuple[Clip, ...]:
@@ -120,33 +120,56 @@ def _grouped(clips: Sequence[Clip], division: Division, seed: int) -> dict[str, 
     nameless = sum(not speakers(clip) for clip in clips if clip.label == REAL)
     if nameless:
         raise UsageError(f"folds by speaker: expected a set that names its speakers. {nameless} real clips have none")
-    voices = _dealt([(speakers(clip), clip.label) for clip in clips], division, (seed, 0), "speakers")
-    makers = _dealt([(generators(clip), clip.label) for clip in clips], division, (seed, 1), "generators")
+    voices = _dealt_speakers(clips, division, (seed, 0))
+    makers = _dealt_generators(clips, voices, division, (seed, 1))
     splits = {}
     for clip in clips:
-        theirs = {voices[name] for name in speakers(clip)} | {makers[name] for name in generators(clip)}
+        folds = {voices[name] for name in speakers(clip)} | {makers[name] for name in generators(clip)}
+        theirs = {division.split_of(fold) for fold in folds}
         if len(theirs) == 1:
             splits[clip.path] = theirs.pop()
     return splits
 
 
-def _dealt(found: Sequence[_Named], division: Division, seed: Sequence[int], what: str) -> Mapping[str, str]:
-    """Deal names to folds so that these get about as many clips of each class: the most frequent name first, each to
-    the fold that has least of what it brings (greedy, as scikit-learn's StratifiedGroupKFold, but clips may have
-    several names)."""
-    brings: dict[str, Shares] = {}
-    for names, label in found:
-        for name in names:
-            brings.setdefault(name, np.zeros(len(LABELS)))[label_index(label)] += 1
-    _expect_enough(len(brings), division.folds, what)
-    luck = dict(zip(sorted(brings), np.random.default_rng(seed).random(len(brings)), strict=True))
-    splits: dict[str, str] = {}
+def _dealt_speakers(clips: Sequence[Clip], division: Division, seed: Sequence[int]) -> Mapping[str, int]:
+    """Deal speakers to folds so that these get about as many clips of each class: who has most first, each to the fold
+    that has least of what they bring (greedy, as scikit-learn's StratifiedGroupKFold, but clips may have several)."""
+    brings: dict[str, Counts] = {}
+    for clip in clips:
+        for name in speakers(clip):
+            brings.setdefault(name, np.zeros(len(LABELS)))[label_index(clip.label)] += 1
+    folds: dict[str, int] = {}
     filled = np.zeros((division.folds, len(LABELS)))
-    for name in sorted(brings, key=lambda name: (-brings[name].sum(), luck[name])):
-        emptiest = int((filled @ brings[name]).argmin())
-        splits[name] = division.split_of(emptiest)
+    for name in _in_turn(brings, division, seed, "speakers"):
+        folds[name] = emptiest = int((filled @ brings[name]).argmin())
         filled[emptiest] += brings[name]
-    return splits
+    return folds
+
+
+def _dealt_generators(
+    clips: Sequence[Clip], voices: Mapping[str, int], division: Division, seed: Sequence[int]
+) -> Mapping[str, int]:
+    """Deal generators to folds: each to the emptiest of those that keep at least half as many of its clips as the best
+    one does. Many a synthesiser has a voice that nobody else has, and would be lost in any fold but that voice's."""
+    keeps: dict[str, Counts] = {}
+    for clip in clips:
+        theirs = {voices[name] for name in speakers(clip)}
+        for name in generators(clip):
+            keeps.setdefault(name, np.zeros(division.folds))[list(theirs)] += len(theirs) == 1
+    folds: dict[str, int] = {}
+    filled = np.zeros(division.folds)
+    for name in _in_turn(keeps, division, seed, "generators"):
+        good = 2 * keeps[name] >= keeps[name].max()
+        folds[name] = emptiest = int(np.where(good, filled, np.inf).argmin())
+        filled[emptiest] += keeps[name][emptiest]
+    return folds
+
+
+def _in_turn(counts: Mapping[str, Counts], division: Division, seed: Sequence[int], what: str) -> list[str]:
+    """Put names in order: those with most clips first, luck decides between equals."""
+    _expect_enough(len(counts), division.folds, what)
+    luck = dict(zip(sorted(counts), np.random.default_rng(seed).random(len(counts)), strict=True))
+    return sorted(counts, key=lambda name: (-counts[name].sum(), luck[name]))
 
 
 def _expect_enough(n: int, n_folds: int, what: str) -> None:

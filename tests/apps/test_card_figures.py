@@ -18,6 +18,7 @@ from apps.pretraining.targets import FALSE_ALARMS, MISSED, REACHED, STRETCH, TRE
 from audio.errors import ManifestError, UsageError
 from audio.labels import FAKE, HYBRID, REAL
 from audio.manifest import Clip
+from audio.pages import markdown_cell
 from audio.reading import write_wav
 from audio.segments import Segment
 from model.evaluation.figures import Figure, sample
@@ -316,7 +317,7 @@ def test_parts_without_genuine_clips_are_ranked_against_all_of_them():
 
 
 def test_a_cell_is_no_markup():
-    assert wording.cell("a|b\n<i>*x*</i> `_`") == r"a\|b \<i\>\*x\*\</i\> \`\_\`"
+    assert markdown_cell("a|b\n<i>*x*</i> `_`") == r"a\|b \<i\>\*x\*\</i\> \`\_\`"
     assert wording.table(("a",), []) == ""
 
 
