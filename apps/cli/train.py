@@ -146,19 +146,16 @@ def _divisions(arguments: argparse.Namespace) -> list[Division]:
     UsageError
         For folds that are too few or not there, or asked of splices made on the fly.
     """
-    from model.training.splits import GROUPED, LEAKY, OWN_SPLITS, USUAL_FOLDS, Division
+    from model.training.splits import division_of
 
-    folds, fold = arguments.folds, arguments.fold
-    if folds is None and not arguments.leaky_split:
-        if fold is not None:
-            raise UsageError(f"--fold: expected --folds beside it, received {fold} alone")
-        return [OWN_SPLITS]
-    if arguments.recipe is not None:
+    folds, fold, leaky = arguments.folds, arguments.fold, arguments.leaky_split
+    if folds is None and fold is not None:
+        raise UsageError(f"--fold: expected --folds beside it, received {fold} alone")
+    if arguments.recipe is not None and (leaky or folds is not None):
         raise UsageError("--folds and --leaky-split divide a set: expected --data, received --recipe")
-    kind = LEAKY if arguments.leaky_split else GROUPED
     if folds is None or fold is not None:
-        return [Division(kind, USUAL_FOLDS if folds is None else folds, fold or 0)]
-    return [Division(kind, folds, each) for each in range(Division(kind, folds).folds)]
+        return [division_of(folds, fold, leaky=leaky)]
+    return [division_of(folds, each, leaky=leaky) for each in range(division_of(folds, 0, leaky=leaky).folds)]
 
 
 def _resumed(folder: Path) -> list[tuple[Path, TrainSettings]]:
@@ -248,3 +245,11 @@ def _splices(settings: TrainSettings, *, workers: int) -> Iterator[Splices | Non
     steps_per_epoch = max(1, split_sizes(order.recipe)[TRAIN] // settings.batch_size)
     with Batches(open_stream(order.recipe, order.folders), settings.batch_size, workers=workers) as batches:
         yield Splices(batches.batch, steps_per_epoch)
+
+
+if __name__ == "__main__":
+    import sys
+
+    from apps.cli.main import run_alone
+
+    sys.exit(run_alone(sys.modules[__name__], program="train_cnnrnnlstm.py"))

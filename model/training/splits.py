@@ -71,6 +71,13 @@ class Division:
 OWN_SPLITS = Division()
 
 
+def division_of(folds: int | None, fold: int | None, *, leaky: bool) -> Division:
+    """Return the division that was asked for: one of several folds, one that is drawn at random, or the set's own."""
+    if folds is None and not leaky:
+        return OWN_SPLITS
+    return Division(LEAKY if leaky else GROUPED, USUAL_FOLDS if folds is None else folds, fold or 0)
+
+
 def divide(clips: Sequence[Clip], division: Division, *, seed: int) -> tuple[Clip, ...]:
     """Give clips the splits of a division; those that belong to none are left out.
 

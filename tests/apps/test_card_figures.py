@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from tiny_model import RATE, voice
 
-from apps.pretraining import cost, measuring, sets, wording
+from apps import cost
+from apps.pretraining import measuring, sets, wording
 from apps.pretraining.findings import LEAST_GENUINE, SMALLER, Findings, Where, corpus_part, spread
 from apps.pretraining.sets import Coded, Corpus, Sped, check_apart, clips_sha256, genuine_corpora, treatments
 from apps.pretraining.targets import FALSE_ALARMS, MISSED, REACHED, STRETCH, TREATED, UNKNOWN, Target, decide, targets
