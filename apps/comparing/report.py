@@ -26,8 +26,9 @@ def _blocks(outcomes: Sequence[Outcome], plan: Plan, wanted: Sequence[System]) -
     told = f"{' or '.join(map(str, sorted(clips)))} test clips" if clips else "no system was judged"
     folds = "" if plan.folds is None else f" in {plan.folds} folds: mean, and one deviation in brackets"
     yield Paragraph(
-        f"{told}{folds}. Positive class: fake; EER of real against fake and hybrid clips; segment EER in cells of"
-        " 20 ms; 95 % intervals by speaker. Honest: no speaker and no generator of the test clips was heard in training."
+        f"{told}{folds}. Positive class: fake; EER of real against fake and hybrid clips; segment EER in"
+        " cells of 20 ms; 95 % intervals by speaker."
+        " Honest: no speaker and no generator of the test clips was heard in training."
         f" Each network learned for {plan.cpu_minutes:g} minutes of processor time; seed {plan.seed}."
     )
     for line in notes(outcomes):
