@@ -130,6 +130,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.from_pretrained is None:
         return settings
     bundle = read_bundle(arguments.from_pretrained)
+    bundle.require_network("--from-pretrained")
     wanted = {**settings_like(bundle), "start_from": str(bundle.path.resolve())}
     if other := sorted(name for name in wanted.keys() & settings.keys() if settings[name] != wanted[name]):
         raise UsageError(f"{arguments.config}: expected {', '.join(other)} of {bundle.path}, or none. Leave them out")
