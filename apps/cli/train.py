@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.cli import fitting
 from audio.errors import UsageError
 from model.bundle import SHIPPED
 
@@ -29,6 +30,8 @@ examples:
   python script.py --model runs/mine-20260101-120000 CLIP            judge a recording with it
   python train_cnnrnnlstm.py --recipe recipe.toml --epochs 20        train on splices made on the fly
   python train_cnnrnnlstm.py --data data/mine --from-pretrained      start from the weights that come with the toolkit
+  python train_cnnrnnlstm.py --data data/mine --classical forest     hand-made features and a random forest instead
+  python train_cnnrnnlstm.py --data data/mine --stack runs/a runs/b  a stack of runs; the like: docs/classical.md
 
 The set is a folder with manifest.jsonl, or plain real/ fake/ hybrid/ folders of recordings: those train the
 classes only, because nothing says where the fake spans are. A recipe (the options of `synth build` in a
@@ -76,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-j", "--workers", type=int, default=os.cpu_count() or 1, help="processes that splice (default: all cores)"
     )
+    fitting.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -88,6 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
     ToolkitError
         When the set, the recipe or the run is broken.
     """
+    if fitting.is_asked_for(arguments):
+        return fitting.run(arguments, RUNS)
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
     others = (arguments.out, arguments.config, arguments.from_pretrained)
     if arguments.resume is not None and (given or any(other is not None for other in others)):
@@ -96,7 +102,8 @@ def run(arguments: argparse.Namespace) -> int:
     from model.training.quiet import load_tensorflow
 
     load_tensorflow()
-    from model.training.run import report, train
+    from model.training.run import train
+    from model.training.runs import report
 
     if arguments.resume is None:
         folder, settings = _started(arguments, {**_settings(arguments), **given}, order)
@@ -152,7 +159,8 @@ def _started(
 ) -> tuple[Path, TrainSettings]:
     """Begin a run, after a look at its set, so that a broken one leaves no run behind."""
     from model.training.examples import read_set
-    from model.training.settings import TrainSettings, start_run
+    from model.training.runs import start_run
+    from model.training.settings import TrainSettings
 
     source = arguments.data if arguments.data is not None else arguments.recipe
     folder = arguments.out or RUNS / f"{source.resolve().stem}-{datetime.now():%Y%m%d-%H%M%S}"

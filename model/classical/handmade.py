@@ -98,8 +98,8 @@ GROUPS = (
 VOICED_GROUPS = (
     Group("pitch", 1, "Hz", "fundamental frequency by autocorrelation, 60 to 400 Hz", "Boersma 1993"),
     Group("harmonicity", 1, "dB", "harmonics over noise", "Boersma 1993"),
-    Group("formant", N_FORMANTS, "Hz", "resonances below 5 kHz by linear prediction", "Makhoul 1975; Markel & Gray 1976"),
-    Group("formant_bandwidth", N_FORMANTS, "Hz", "their widths", "Makhoul 1975; Markel & Gray 1976"),
+    Group("formant", N_FORMANTS, "Hz", "resonances below 5 kHz, by linear prediction", "Makhoul 1975"),
+    Group("formant_bandwidth", N_FORMANTS, "Hz", "their widths, 3 dB below the peak", "Makhoul 1975"),
 )
 """Contours that only voiced frames have; what is not there does not count."""
 
@@ -348,7 +348,7 @@ def _predictors(correlation: Numbers) -> Numbers:
 def _moments(
     contours: Numbers, counted: NDArray[np.bool_], first: NDArray[np.int64], last: NDArray[np.int64]
 ) -> tuple[Numbers, Numbers]:
-    """Mean and deviation of contours (n, k) over frames `[first, last)`, (m,) each, where counted: (m, k) each, else 0."""
+    """Mean and deviation of contours (n, k) over frames `[first, last)`, where counted: (m, k) each, 0 for none."""
     values = np.where(counted, contours, 0.0)
     centre = values.sum(axis=0) / np.maximum(np.count_nonzero(counted, axis=0), 1)
     values = np.where(counted, contours - centre, 0.0)  # small numbers, so that sums of squares lose nothing

@@ -83,7 +83,7 @@ def test_librosa_says_the_same(heard, name):
 def test_librosa_says_the_same_of_the_spectrum_s_shape(heard):
     from librosa import feature
 
-    samples, frames, power, padded = heard
+    samples, _, power, padded = heard
     ours = handmade.spectral_shape(power)
     magnitude = {"S": np.sqrt(power.T), "sr": RATE}
     theirs = [feature.spectral_centroid(**magnitude), feature.spectral_bandwidth(**magnitude),
