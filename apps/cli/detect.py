@@ -112,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises
     ------
     UsageError
-        For `--json` and `--quiet` together.
+        For `--json` and `--quiet` together, or `--explain` with a model that is no network.
     ModelError
         There is no usable model.
     """
@@ -123,6 +123,8 @@ def run(arguments: argparse.Namespace) -> int:
     from model.judging.detector import Detector
 
     detector = Detector(arguments.model, operating_point=arguments.operating_point, runtime=arguments.runtime)
+    if arguments.explain:
+        detector.bundle.require_network("--explain")
     out = arguments.out or OUTPUTS
     status, judged = 0, []
     for clip, name in zip(arguments.clips, _file_names(arguments.clips), strict=True):

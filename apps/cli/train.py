@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.cli import fitting
 from audio.errors import UsageError
 from model.bundle import SHIPPED
 
@@ -31,6 +32,8 @@ examples:
   python train_cnnrnnlstm.py --recipe recipe.toml --epochs 20        train on splices made on the fly
   python train_cnnrnnlstm.py --data data/mine --from-pretrained      start from the weights that come with the toolkit
   python train_cnnrnnlstm.py --data data/mine --folds 5              cross-validation by speaker and generator
+  python train_cnnrnnlstm.py --data data/mine --classical forest     hand-made features and a random forest instead
+  python train_cnnrnnlstm.py --data data/mine --stack runs/a runs/b  a stack of runs; the like: docs/classical.md
 
 The set is a folder with manifest.jsonl, or plain real/ fake/ hybrid/ folders of recordings: those train the
 classes only, because nothing says where the fake spans are. A recipe (the options of `synth build` in a
@@ -93,6 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-j", "--workers", type=int, default=os.cpu_count() or 1, help="processes that splice (default: all cores)"
     )
+    fitting.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -105,6 +109,8 @@ def run(arguments: argparse.Namespace) -> int:
     ToolkitError
         When the set, the recipe or the run is broken.
     """
+    if fitting.is_asked_for(arguments):
+        return fitting.run(arguments, RUNS)
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
     if arguments.resume is not None and (given or any(getattr(arguments, name) for name in NOT_RESUMED)):
         raise UsageError("--resume goes on with the run's own settings; it takes no other argument")
@@ -131,7 +137,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _train(folder: Path, settings: TrainSettings, *, workers: int) -> None:
     """Train one run and print its table."""
-    from model.training.run import report, train
+    from model.training.run import train
+    from model.training.runs import report
 
     with _splices(settings, workers=workers) as splices:
         print(report(train(folder, settings, splices)), flush=True)
@@ -180,6 +187,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.from_pretrained is None:
         return settings
     bundle = read_bundle(arguments.from_pretrained)
+    bundle.require_network("--from-pretrained")
     wanted = {**settings_like(bundle), "start_from": str(bundle.path.resolve())}
     if other := sorted(name for name in wanted.keys() & settings.keys() if settings[name] != wanted[name]):
         raise UsageError(f"{arguments.config}: expected {', '.join(other)} of {bundle.path}, or none. Leave them out")
@@ -211,7 +219,8 @@ def _started(
     """Begin a run, or one for each fold, after a look at the set, so that a broken one leaves no run behind."""
     from model.training.examples import read_set
     from model.training.folds import fold_folder
-    from model.training.settings import TrainSettings, start_run
+    from model.training.runs import start_run
+    from model.training.settings import TrainSettings
     from model.training.splits import OWN
 
     if order is None:

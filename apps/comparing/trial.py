@@ -88,7 +88,7 @@ def run(trial: Trial, *, systems: Mapping[str, System], plan: Plan) -> list[Row]
     ToolkitError
         When training or judging fails.
     """
-    from model.training.run import COST_NAME, METRICS_NAME
+    from model.training.runs import COST_NAME, METRICS_NAME
 
     folder = run_folder(plan, trial)
     if not (folder / METRICS_NAME).is_file():

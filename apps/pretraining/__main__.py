@@ -136,7 +136,8 @@ def train(run: Path, pool: Path, training: Path) -> Any:
     from model.training.examples import read_set
     from model.training.fit import fit
     from model.training.run import exported
-    from model.training.settings import TrainSettings, read_config, read_run, start_run
+    from model.training.runs import start_run
+    from model.training.settings import TrainSettings, read_config, read_run
 
     if not (run / "settings.json").exists():
         start_run(run, TrainSettings(data=str(pool), **read_config(training)))

@@ -20,7 +20,7 @@ from audio.messages import reason_text, text, warning_text
 from audio.pages import Block, Heading, Mark, Paragraph, Picture, Player, Table, write_page
 from audio.reading import FileFacts
 from audio.segments import SAMPLE_RATE
-from model.bundle import CARD_NAME, Bundle, OperatingPoint
+from model.bundle import CARD_NAME, NETWORK, Bundle, OperatingPoint
 from model.judging.detector import Detection, Samples, Span
 from model.judging.explain import Explanation, explanation_text
 from model.judging.plots import picture_png
@@ -183,7 +183,8 @@ def _file_rows(exhibit: Exhibit) -> Iterator[tuple[str, str]]:
 
 def _model_rows(bundle: Bundle, point: OperatingPoint, settings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield "model", bundle.name
-    yield "SHA-256 of its network", file_sha256(bundle.onnx_path)
+    if bundle.kind == NETWORK:
+        yield "SHA-256 of its network", file_sha256(bundle.onnx_path)
     yield "SHA-256 of its facts", file_sha256(bundle.path / CARD_NAME)
     yield "operating point", point.name
     yield "thresholds", f"a span opens at {point.thresholds.enter:g} and ends at {point.thresholds.exit:g}"

@@ -118,7 +118,8 @@ class Window:
 
     n_samples: int
     """Length, a whole number of frames of `FRAME_HOP_SAMPLES`."""
-    features: FeatureConfig
+    features: FeatureConfig | None
+    """None: the samples as they are, for what makes features of its own."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Example:
     """One window as the network learns from it."""
 
     features: Float
-    """(time, n_bands)"""
+    """(time, n_bands), or the samples (n_samples,) of a window that has no features."""
     frames: Float
     """(frames, 1), 1 where any part of the frame is fake."""
     frame_weights: Float
@@ -213,20 +214,19 @@ def example(
     """
     if augmentation is None or rng is None:
         cut = _cut(recording, window.n_samples, rng)
-        spectrogram = log_mel(cut[0], window.features)
+        seen = _seen(cut[0], window)
     else:
         cut = _varied(recording, window.n_samples, augmentation, rng)
         if recording.knows_spans:
             cut = _mixed(partners, cut, augmentation, rng)
         behind = _noise(cut[0], augmentation, rng) + _talker(cut[0], partners, augmentation, rng)
         cut = cut[0] + behind, cut[1]
-        spectrogram = log_mel(cut[0], window.features)
-        _mask(spectrogram, augmentation, window.features, rng)
+        seen = _seen(cut[0], window, augmentation, rng)
     is_fake: npt.NDArray[np.bool_] = np.logical_or.reduce(cut[1].reshape(-1, FRAME_HOP_SAMPLES), axis=1)
     known = recording.knows_spans or recording.label != HYBRID
     label = _window_label(cut[0], is_fake) if recording.knows_spans else recording.label
     return Example(
-        features=spectrogram,
+        features=seen,
         frames=is_fake.astype(np.float32)[:, None],
         frame_weights=np.full(len(is_fake), float(known), dtype=np.float32),
         label=label_index(label),
@@ -267,12 +267,11 @@ def twin_examples(
     behind = _noise(real_cut[0], augmentation, rng) + _talker(real_cut[0], partners, augmentation, rng)
     made = []
     for samples, truth in swapped:
-        spectrogram = log_mel(samples + behind, window.features)
-        _mask(spectrogram, augmentation, window.features, rng)
+        seen = _seen(samples + behind, window, augmentation, rng)
         is_fake: npt.NDArray[np.bool_] = np.logical_or.reduce(truth.reshape(-1, FRAME_HOP_SAMPLES), axis=1)
         made.append(
             Example(
-                features=spectrogram,
+                features=seen,
                 frames=is_fake.astype(np.float32)[:, None],
                 frame_weights=np.ones(len(is_fake), dtype=np.float32),
                 label=label_index(_window_label(samples, is_fake)),
@@ -396,6 +395,18 @@ def _window_label(samples: Float, is_fake: npt.NDArray[np.bool_]) -> str:
     speech = speech_frames(samples, hop_samples=FRAME_HOP_SAMPLES)
     counted = is_fake[speech] if speech.any() else is_fake
     return label_of(int(counted.sum()), len(counted))
+
+
+def _seen(
+    samples: Float, window: Window, augmentation: Augmentation | None = None, rng: np.random.Generator | None = None
+) -> Float:
+    """What is learned from: the spectrogram, masked where there is an augmentation, or the samples themselves."""
+    if window.features is None:
+        return np.asarray(samples, dtype=np.float32)
+    spectrogram = log_mel(samples, window.features)
+    if augmentation is not None and rng is not None:
+        _mask(spectrogram, augmentation, window.features, rng)
+    return spectrogram
 
 
 def _mask(spectrogram: Float, augmentation: Augmentation, features: FeatureConfig, rng: np.random.Generator) -> None:
@@ -554,6 +565,7 @@ def stream(
     """
     import tensorflow as tf
 
+    assert batches.window.features is not None
     n_bands = batches.window.features.n_bands
 
     def load(step: Any) -> Any:

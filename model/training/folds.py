@@ -15,7 +15,7 @@ from typing import Any
 
 from audio.atomic import replacing
 from model.training.evaluate import Table, figure_text
-from model.training.run import METRICS_NAME
+from model.training.runs import METRICS_NAME
 
 FIGURES = {
     "accuracy": "accuracy",

@@ -14,19 +14,18 @@ Everything that is not named keeps its default.
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from audio.atomic import replacing
 from audio.errors import ModelError, UsageError
 from model.bundle import Bundle
 from model.features import FRAME_HOP_SAMPLES, FeatureConfig
 from model.networks.cnnrnnlstm import NetworkConfig
 from model.training.examples import Augmentation, Window
+from model.training.runs import SETTINGS_NAME, read_settings
 from model.training.splits import OWN_SPLITS, Division
 
 TABLES: Mapping[str, type] = {"features": FeatureConfig, "network": NetworkConfig, "augmentation": Augmentation}
@@ -136,36 +135,23 @@ def _with_tuples(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
 
 
-def start_run(run: Path, settings: TrainSettings) -> None:
-    """Make the folder of a new run.
-
-    Raises
-    ------
-    UsageError
-        When the folder already holds a run.
-    """
-    path = run / "settings.json"
-    if path.exists():
-        raise UsageError(f"{run}: already holds a run; go on with it by --resume {run}, or choose another --out")
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(settings.to_json(), indent=2) + "\n", encoding="utf-8")
-
-
 def read_run(run: Path) -> TrainSettings:
-    """Read the settings of an existing run.
+    """Read the settings of an existing run of a network.
 
     Raises
     ------
     ModelError
         When there is no run in the folder, or its settings are broken.
+    UsageError
+        When something else than a network was trained there.
     """
-    path = run / "settings.json"
+    found = read_settings(run)
+    if "kind" in found:
+        raise UsageError(f"{run}: expected the run of a network: a {found['kind']} model is fitted in one go")
     try:
-        return TrainSettings.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ModelError(f"{path}: expected a run to resume: {error.strerror}") from None
+        return TrainSettings.from_json(found)
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: not the settings of a run: {error}") from None
+        raise ModelError(f"{run / SETTINGS_NAME}: not the settings of a run: {error}") from None
 
 
 def read_config(path: Path) -> dict[str, Any]:

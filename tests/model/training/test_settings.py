@@ -13,7 +13,8 @@ from model.bundle import Bundle
 from model.features import FeatureConfig
 from model.networks.cnnrnnlstm import NetworkConfig
 from model.training.examples import Augmentation
-from model.training.settings import TrainSettings, read_config, read_run, settings_like, start_run
+from model.training.runs import start_run
+from model.training.settings import TrainSettings, read_config, read_run, settings_like
 
 CONFIG = """
 epochs = 3
