@@ -11,7 +11,7 @@ import pytest
 
 from apps.comparing.outcome import HONEST, LEAKY, Outcome, Value, joined
 from apps.comparing.systems import MEMBERS, STACK, chosen, systems
-from apps.comparing.table import COLUMNS, csv_text, notes, table
+from apps.comparing.table import COLUMNS, csv_text, leaders, notes, table
 from apps.comparing.trial import Plan, Trial, asked, trials
 from audio.errors import UsageError
 
@@ -65,6 +65,14 @@ def test_a_fold_that_failed_makes_the_whole_fail():
     assert joined(folds).error == "fold 1: out of memory"
     half = joined([outcome("a", fold=0, clip_eer=None), outcome("a", fold=1, clip_eer=0.1)])
     assert half.of("clip_eer").value is None
+
+
+def test_who_leads_is_said_even_if_it_is_another_one():
+    outcomes = [outcome("cnnrnnlstm", boundary_error_s=0.30), outcome("tcn", boundary_error_s=0.10)]
+    (told,) = leaders(outcomes)
+    assert told == "- boundary error, s: tcn leads with 0.10, 0.20 better than ours (0.30)"
+    assert leaders(outcomes, ours="tcn") == ["- boundary error, s: tcn leads with 0.10"]
+    assert leaders(outcomes[1:]) == []
 
 
 def test_rows_and_csv_say_the_same_as_the_outcome():
