@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from audio.errors import UsageError
 from model.bundle import SHIPPED
+from model.networks import ARCHITECTURES, DEFAULT
 
 if TYPE_CHECKING:
     from model.training.recordings import Splices
     from model.training.settings import TrainSettings
     from synth.order import Order
 
-HELP = "Train the CNN -> SimpleRNN -> LSTM detector on a set of real, fake and hybrid clips."
+HELP = "Train the CNN -> SimpleRNN -> LSTM detector, or another network, on a set of real, fake and hybrid clips."
 
 EXAMPLE = """\
 examples:
@@ -29,6 +30,7 @@ examples:
   python script.py --model runs/mine-20260101-120000 CLIP            judge a recording with it
   python train_cnnrnnlstm.py --recipe recipe.toml --epochs 20        train on splices made on the fly
   python train_cnnrnnlstm.py --data data/mine --from-pretrained      start from the weights that come with the toolkit
+  python train_cnnrnnlstm.py --data data/mine --network gru          train another network (docs/networks.md)
 
 The set is a folder with manifest.jsonl, or plain real/ fake/ hybrid/ folders of recordings: those train the
 classes only, because nothing says where the fake spans are. A recipe (the options of `synth build` in a
@@ -63,6 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="BUNDLE",
         help="fine-tune the weights of a bundle (default: the shipped ones)",
     )
+    parser.add_argument(
+        "--network",
+        choices=ARCHITECTURES,
+        metavar="NAME",
+        help=f"which network: {', '.join(ARCHITECTURES)} (default: {DEFAULT})",
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings; those given here win")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder of the run (default: runs/SET-DATE-TIME)")
     parser.add_argument("--epochs", type=int, help="most passes over the training clips (default: 20)")
@@ -89,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         When the set, the recipe or the run is broken.
     """
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
-    others = (arguments.out, arguments.config, arguments.from_pretrained)
+    others = (arguments.out, arguments.config, arguments.from_pretrained, arguments.network)
     if arguments.resume is not None and (given or any(other is not None for other in others)):
         raise UsageError("--resume goes on with the run's own settings; it takes no other argument")
     order = _read_order(arguments.recipe) if arguments.recipe is not None else None
@@ -116,21 +124,25 @@ def _resumed(arguments: argparse.Namespace) -> tuple[Path, TrainSettings]:
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings of the file, and of the network that is fine-tuned.
+    """Return the settings of the file, and of the network that is asked for or fine-tuned.
 
     Raises
     ------
     UsageError
-        When the file asks for another network than the one that is fine-tuned.
+        When another network is asked for than the one that is fine-tuned.
     """
     from model.bundle import read_bundle
+    from model.networks import config_type
     from model.training.settings import read_config, settings_like
 
-    settings = {} if arguments.config is None else read_config(arguments.config)
+    asked = arguments.network
+    settings = {} if arguments.config is None else read_config(arguments.config, architecture=asked)
     if arguments.from_pretrained is None:
-        return settings
+        return settings if asked is None else {"network": config_type(asked)(), **settings}
     bundle = read_bundle(arguments.from_pretrained)
     wanted = {**settings_like(bundle), "start_from": str(bundle.path.resolve())}
+    if asked not in (None, wanted["network"].architecture):
+        raise UsageError(f"--network: expected {wanted['network'].architecture} like {bundle.path}. Received: {asked}")
     if other := sorted(name for name in wanted.keys() & settings.keys() if settings[name] != wanted[name]):
         raise UsageError(f"{arguments.config}: expected {', '.join(other)} of {bundle.path}, or none. Leave them out")
     return {"learning_rate": FINE_TUNING_RATE, **settings, **wanted}
