@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from apps.cli import fitting
 from audio.errors import UsageError
 from model.bundle import SHIPPED
+from model.networks import ARCHITECTURES, DEFAULT
 
 if TYPE_CHECKING:
     from model.training.recordings import Splices
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from model.training.splits import Division
     from synth.order import Order
 
-HELP = "Train the CNN -> SimpleRNN -> LSTM detector on a set of real, fake and hybrid clips."
+HELP = "Train the CNN -> SimpleRNN -> LSTM detector, or another network, on a set of real, fake and hybrid clips."
 
 EXAMPLE = """\
 examples:
@@ -31,6 +32,7 @@ examples:
   python script.py --model runs/mine-20260101-120000 CLIP            judge a recording with it
   python train_cnnrnnlstm.py --recipe recipe.toml --epochs 20        train on splices made on the fly
   python train_cnnrnnlstm.py --data data/mine --from-pretrained      start from the weights that come with the toolkit
+  python train_cnnrnnlstm.py --data data/mine --network gru          train another network (docs/networks.md)
   python train_cnnrnnlstm.py --data data/mine --folds 5              cross-validation by speaker and generator
   python train_cnnrnnlstm.py --data data/mine --classical forest     hand-made features and a random forest instead
   python train_cnnrnnlstm.py --data data/mine --stack runs/a runs/b  a stack of runs; the like: docs/classical.md
@@ -48,7 +50,7 @@ RUNS = Path("runs")
 SETTINGS = ("epochs", "batch_size", "seed", "learning_rate", "patience", "window_s")
 """Arguments that are settings of the run under the same name; None leaves the default."""
 
-NOT_RESUMED = ("out", "config", "from_pretrained", "folds", "fold", "leaky_split")
+NOT_RESUMED = ("out", "config", "from_pretrained", "network", "folds", "fold", "leaky_split")
 """Other arguments that say what a run is; one that goes on knows it."""
 
 FINE_TUNING_RATE = 1e-3
@@ -70,6 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const=SHIPPED,
         metavar="BUNDLE",
         help="fine-tune the weights of a bundle (default: the shipped ones)",
+    )
+    parser.add_argument(
+        "--network",
+        choices=ARCHITECTURES,
+        metavar="NAME",
+        help=f"which network: {', '.join(ARCHITECTURES)} (default: {DEFAULT})",
     )
     parser.add_argument(
         "--folds",
@@ -173,22 +181,26 @@ def _resumed(folder: Path) -> list[tuple[Path, TrainSettings]]:
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings of the file, and of the network that is fine-tuned.
+    """Return the settings of the file, and of the network that is asked for or fine-tuned.
 
     Raises
     ------
     UsageError
-        When the file asks for another network than the one that is fine-tuned.
+        When another network is asked for than the one that is fine-tuned.
     """
     from model.bundle import read_bundle
+    from model.networks import config_type
     from model.training.settings import read_config, settings_like
 
-    settings = {} if arguments.config is None else read_config(arguments.config)
+    asked = arguments.network
+    settings = {} if arguments.config is None else read_config(arguments.config, architecture=asked)
     if arguments.from_pretrained is None:
-        return settings
+        return settings if asked is None else {"network": config_type(asked)(), **settings}
     bundle = read_bundle(arguments.from_pretrained)
     bundle.require_network("--from-pretrained")
     wanted = {**settings_like(bundle), "start_from": str(bundle.path.resolve())}
+    if asked not in (None, wanted["network"].architecture):
+        raise UsageError(f"--network: expected {wanted['network'].architecture} like {bundle.path}. Received: {asked}")
     if other := sorted(name for name in wanted.keys() & settings.keys() if settings[name] != wanted[name]):
         raise UsageError(f"{arguments.config}: expected {', '.join(other)} of {bundle.path}, or none. Leave them out")
     return {"learning_rate": FINE_TUNING_RATE, **settings, **wanted}

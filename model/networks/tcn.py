@@ -45,7 +45,7 @@ def build(features: FeatureConfig, config: NetworkConfig, *, helpers: Collection
     for block in range(config.n_blocks):
         x = _residual(x, config, dilation=2**block)
         given.append(x)
-    x = layers.Dropout(config.dropout)(x)
+    x = layers.Dropout(config.dropout)(normalised(x))  # the blocks add up: without it, the heads begin saturated
     early = given[(len(given) - 1) // 2]
     return with_heads(spectrogram, x, config, early=early, units=config.channels, helpers=helpers)
 

@@ -20,7 +20,8 @@ from audio.errors import ModelError
 from audio.labels import HYBRID, LABELS, label_index
 from model import metrics
 from model.bundle import read_bundle
-from model.networks import cnnrnnlstm
+from model.networks import build
+from model.networks.parts import HELPERS, without_helpers
 from model.training import callbacks
 from model.training.examples import Batches, TrainingSet, fixed_windows, stream
 from model.training.recordings import Splices
@@ -48,8 +49,8 @@ def fit(
         train, settings.window, settings.batch_size, settings.seed, settings.augmentation, splices=splices
     )
     each = settings.steps_per_epoch or batches.steps_per_pass
-    helpers = tuple(name for name in cnnrnnlstm.HELPERS if name in settings.loss_weights)
-    model = cnnrnnlstm.build(settings.features, settings.network, helpers=helpers)
+    helpers = tuple(name for name in HELPERS if name in settings.loss_weights)
+    model = build(settings.features, settings.network, helpers=helpers)
     compile_model(model, settings, batches, n_steps=settings.epochs * each)
     state = callbacks.read_state(run / "state")
     first_epoch = state["epoch"] if state else 0
@@ -74,7 +75,7 @@ def fit(
                 shuffle=False,
                 verbose=0,
             )
-    return cnnrnnlstm.without_helpers(keras.saving.load_model(run / "best.keras"))
+    return without_helpers(keras.saving.load_model(run / "best.keras"))
 
 
 def begin_with(model: keras.Model, bundle: Path) -> None:
@@ -87,7 +88,7 @@ def begin_with(model: keras.Model, bundle: Path) -> None:
     """
     path = read_bundle(bundle).keras_path
     try:
-        cnnrnnlstm.without_helpers(model).set_weights(keras.saving.load_model(path).get_weights())
+        without_helpers(model).set_weights(keras.saving.load_model(path).get_weights())
     except (ValueError, OSError, TypeError) as error:
         raise ModelError(f"{path}: expected a network like the one to train: {error}") from None
 
