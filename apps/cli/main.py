@@ -16,7 +16,20 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from apps.cli import calibrate, check, corpora, detect, evaluate, export, importing, live, metrics, scan, selftest
+from apps.cli import (
+    calibrate,
+    check,
+    compare,
+    corpora,
+    detect,
+    evaluate,
+    export,
+    importing,
+    live,
+    metrics,
+    scan,
+    selftest,
+)
 from audio.errors import ToolkitError, UsageError
 
 COMMANDS = {
@@ -31,6 +44,7 @@ COMMANDS = {
     "metrics": metrics,
     "corpora": corpora,
     "export": export,
+    "compare": compare,
 }
 """Name -> module. What starts with anything else is meant for `detect`."""
 

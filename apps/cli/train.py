@@ -50,7 +50,7 @@ RUNS = Path("runs")
 SETTINGS = ("epochs", "batch_size", "seed", "learning_rate", "patience", "window_s")
 """Arguments that are settings of the run under the same name; None leaves the default."""
 
-NOT_RESUMED = ("out", "config", "from_pretrained", "network", "folds", "fold", "leaky_split")
+NOT_RESUMED = ("out", "config", "from_pretrained", "network", "minutes", "folds", "fold", "leaky_split")
 """Other arguments that say what a run is; one that goes on knows it."""
 
 FINE_TUNING_RATE = 1e-3
@@ -91,6 +91,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="draw clips at random, the same voices on both sides: shows how a 99 %% comes about, and measures nothing",
     )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="as many epochs and steps as take about so much processor time here, instead of --epochs",
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings; those given here win")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder of the run (default: runs/SET-DATE-TIME)")
     parser.add_argument("--epochs", type=int, help="most passes over the training clips (default: 20)")
@@ -117,13 +123,15 @@ def run(arguments: argparse.Namespace) -> int:
     ToolkitError
         When the set, the recipe or the run is broken.
     """
+    divisions = _divisions(arguments)
     if fitting.is_asked_for(arguments):
-        return fitting.run(arguments, RUNS)
+        return fitting.run(arguments, RUNS, divisions)
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
     if arguments.resume is not None and (given or any(getattr(arguments, name) for name in NOT_RESUMED)):
         raise UsageError("--resume goes on with the run's own settings; it takes no other argument")
+    if arguments.minutes is not None and (arguments.recipe is not None or arguments.epochs is not None):
+        raise UsageError("--minutes: decides the epochs on a set; it goes with neither --epochs nor --recipe")
     order = _read_order(arguments.recipe) if arguments.recipe is not None else None
-    divisions = _divisions(arguments)
     from model.training.quiet import load_tensorflow
 
     load_tensorflow()
@@ -230,7 +238,8 @@ def _started(
 ) -> list[tuple[Path, TrainSettings]]:
     """Begin a run, or one for each fold, after a look at the set, so that a broken one leaves no run behind."""
     from model.training.examples import read_set
-    from model.training.folds import fold_folder
+    from model.training.folds import run_folders
+    from model.training.pace import within
     from model.training.runs import start_run
     from model.training.settings import TrainSettings
     from model.training.splits import OWN
@@ -242,7 +251,9 @@ def _started(
             read_set(arguments.data, seed=settings.seed, needed=needed, division=settings.division)
     else:
         all_settings = [TrainSettings(data=str(folder / "set"), splices=order.to_json(), **given)]
-    folders = [folder] if len(divisions) == 1 else [fold_folder(folder, each.fold) for each in divisions]
+    if arguments.minutes is not None:
+        all_settings = [within(settings, arguments.minutes) for settings in all_settings]
+    folders = run_folders(folder, divisions)
     for each, settings in zip(folders, all_settings, strict=True):
         start_run(each, settings)
     return list(zip(folders, all_settings, strict=True))

@@ -11,7 +11,7 @@ RUN/metrics.json      the test table
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -40,6 +40,45 @@ def fit(
     settings on the same set give bit-identical weights, in one go or resumed after a kill: every random draw derives
     from (seed, epoch, step), ops are deterministic, and the state is saved whole after each epoch.
     """
+    ready = prepare(settings, training_set, splices)
+    model, each = ready.model, ready.steps_per_epoch
+    state = callbacks.read_state(run / "state")
+    first_epoch = state["epoch"] if state else 0
+    saved, others = _callbacks(run, settings, each, training_set.split("dev"), first_epoch)
+    if state:
+        saved.restore(state, model)
+    elif settings.start_from is not None:
+        begin_with(model, Path(settings.start_from))
+    if not (state and state["stopped"]) and first_epoch < settings.epochs:
+        with callbacks.Interrupt() as interrupt:
+            model.fit(
+                ready.stream(first_epoch * each, settings.epochs * each),
+                epochs=settings.epochs,
+                initial_epoch=first_epoch,
+                steps_per_epoch=each,
+                callbacks=[*others, saved, interrupt],
+                shuffle=False,
+                verbose=0,
+            )
+    return without_helpers(keras.saving.load_model(run / "best.keras"))
+
+
+class Ready(NamedTuple):
+    """A network that can be trained, and what it learns from."""
+
+    model: keras.Model
+    """Compiled, with random weights."""
+    batches: Batches
+    helpers: tuple[str, ...]
+    steps_per_epoch: int
+
+    def stream(self, first_step: int, n_steps: int) -> Any:
+        """Return the batches from `first_step` up to `n_steps` as `model.fit` wants them."""
+        return stream(self.batches, first_step=first_step, n_steps=n_steps, helpers=self.helpers)
+
+
+def prepare(settings: TrainSettings, training_set: TrainingSet, splices: Splices | None = None) -> Ready:
+    """Build the network of a run and what it learns from; the seed decides every number in it."""
     import tensorflow as tf
 
     keras.utils.set_random_seed(settings.seed)
@@ -52,30 +91,7 @@ def fit(
     helpers = tuple(name for name in HELPERS if name in settings.loss_weights)
     model = build(settings.features, settings.network, helpers=helpers)
     compile_model(model, settings, batches, n_steps=settings.epochs * each)
-    state = callbacks.read_state(run / "state")
-    first_epoch = state["epoch"] if state else 0
-    saved, others = _callbacks(run, settings, each, training_set.split("dev"), first_epoch)
-    if state:
-        saved.restore(state, model)
-    elif settings.start_from is not None:
-        begin_with(model, Path(settings.start_from))
-    if not (state and state["stopped"]) and first_epoch < settings.epochs:
-        with callbacks.Interrupt() as interrupt:
-            model.fit(
-                stream(
-                    batches,
-                    first_step=first_epoch * each,
-                    n_steps=settings.epochs * each,
-                    helpers=helpers,
-                ),
-                epochs=settings.epochs,
-                initial_epoch=first_epoch,
-                steps_per_epoch=each,
-                callbacks=[*others, saved, interrupt],
-                shuffle=False,
-                verbose=0,
-            )
-    return without_helpers(keras.saving.load_model(run / "best.keras"))
+    return Ready(model, batches, helpers, each)
 
 
 def begin_with(model: keras.Model, bundle: Path) -> None:

@@ -84,6 +84,13 @@ def test_rows_and_csv_say_the_same_as_the_outcome():
     assert set(line) >= {*COLUMNS, "error"}
 
 
+def test_every_system_that_can_be_trained_can_be_compared():
+    from model.classical.pipelines import SYSTEMS
+    from model.networks import ARCHITECTURES
+
+    assert set(systems()) == {*ARCHITECTURES, *SYSTEMS, STACK}
+
+
 def test_systems_bring_along_what_they_need():
     known = systems()
     assert len(known) >= 10

@@ -81,7 +81,7 @@ def test_one_score_a_frame_and_three_logits_at_any_length_whoever_is_beside(name
     for n_scores in LENGTHS:
         alone = answers(network, noise(n_scores))
         beside = answers(network, np.concatenate([noise(n_scores), 100 * noise(n_scores, seed=1)]))
-        frames = {head: (1, n_scores, 1) for head in ("frames", *HELPERS)}
+        frames = dict.fromkeys(("frames", *HELPERS), (1, n_scores, 1))
         assert {head: value.shape for head, value in alone.items()} == {**frames, "clip_logits": (1, 3)}
         assert all(0 <= alone[head].min() <= alone[head].max() <= 1 for head in frames)
         for head, value in alone.items():
@@ -104,7 +104,7 @@ def test_a_step_changes_every_weight_and_nothing_that_is_fixed(name):
     """Catches a branch that leads nowhere, and MFCCs that are learned."""
     network = made(name)
     network.compile(
-        keras.optimizers.SGD(1.0), {head: "mse" for head in network.output}, run_eagerly=True, jit_compile=False
+        keras.optimizers.SGD(1.0), dict.fromkeys(network.output, "mse"), run_eagerly=True, jit_compile=False
     )
     first = {weight.path: np.asarray(weight).copy() for weight in network.weights}
     targets = {head: np.ones(value.shape, np.float32) for head, value in answers(network, noise(33, batch=4)).items()}
