@@ -18,9 +18,9 @@ def table() -> str:
     from model.training.quiet import load_tensorflow
 
     load_tensorflow()
+    counts = {name: build(FeatureConfig(), config_type(name)()).count_params() for name in ARCHITECTURES}
     rows = [
-        f"| `{name}` | {about.summary} | {build(FeatureConfig(), config_type(name)()).count_params():,} | {about.paper} |"
-        for name, about in ARCHITECTURES.items()
+        f"| `{name}` | {about.summary} | {counts[name]:,} | {about.paper} |" for name, about in ARCHITECTURES.items()
     ]
     return "\n".join(["| name | what it is | parameters | after |", "|---|---|---|---|", *rows])
 

@@ -244,5 +244,6 @@ def settings_like(bundle: Bundle) -> dict[str, Any]:
     try:
         known = TrainSettings.from_json(bundle.training["settings"])
     except (KeyError, TypeError, UsageError) as error:
-        raise ModelError(f"{bundle.path}: expected the settings it was trained with, missing or unknown: {error}") from None
+        told = f"expected the settings it was trained with, missing or unknown: {error}"
+        raise ModelError(f"{bundle.path}: {told}") from None
     return {"features": known.features, "network": known.network, "window_s": known.window_s}

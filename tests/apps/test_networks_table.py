@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_document_holds_the_table_of_today(tmp_path: Path):
-    """Mended by `python -m apps.cli.networks docs/networks.md`; catches counts that a change of a network left behind."""
+    """Mended by `python -m apps.cli.networks docs/networks.md`; catches counts that a change left behind."""
     found = networks.table()
     assert found in (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
     (ours,) = (line for line in found.splitlines() if line.startswith("| `cnnrnnlstm` |"))

@@ -93,7 +93,7 @@ def test_runs_of_earlier_versions_still_read():
         ('[network]\npooling = "sum"', "expected a pooling of"),
         ('[network]\narchitecture = "lstm"', "expected an architecture of cnnrnnlstm, cnn, "),
         ("[network]\narchitecture = []", "expected an architecture of"),
-        ('[network]\narchitecture = "gru"\nchannels = [8]', "network: unknown channels; expected some of architecture, d"),
+        ('[network]\narchitecture = "gru"\nchannels = [8]', "unknown channels; expected some of architecture, d"),
     ],
 )
 def test_mistakes_are_one_line_with_the_file(text, said, tmp_path):
