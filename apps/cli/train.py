@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.cli import fitting
 from audio.errors import UsageError
-from model.bundle import SHIPPED
+from model.bundle import SHIPPED, read_bundle
 
 if TYPE_CHECKING:
     from model.training.recordings import Splices
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises
     ------
     UsageError
-        When settings are given with --resume, or the run's folder is taken.
+        When settings are given with --resume, the run's folder is taken, or what is to be fine-tuned is no network.
     ToolkitError
         When the set, the recipe or the run is broken.
     """
@@ -99,6 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.resume is not None and (given or any(other is not None for other in others)):
         raise UsageError("--resume goes on with the run's own settings; it takes no other argument")
     order = _read_order(arguments.recipe) if arguments.recipe is not None else None
+    if arguments.from_pretrained is not None:
+        read_bundle(arguments.from_pretrained).require_network("--from-pretrained")
     from model.training.quiet import load_tensorflow
 
     load_tensorflow()
@@ -130,14 +132,12 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     UsageError
         When the file asks for another network than the one that is fine-tuned.
     """
-    from model.bundle import read_bundle
     from model.training.settings import read_config, settings_like
 
     settings = {} if arguments.config is None else read_config(arguments.config)
     if arguments.from_pretrained is None:
         return settings
     bundle = read_bundle(arguments.from_pretrained)
-    bundle.require_network("--from-pretrained")
     wanted = {**settings_like(bundle), "start_from": str(bundle.path.resolve())}
     if other := sorted(name for name in wanted.keys() & settings.keys() if settings[name] != wanted[name]):
         raise UsageError(f"{arguments.config}: expected {', '.join(other)} of {bundle.path}, or none. Leave them out")
