@@ -107,7 +107,7 @@ VOICED_GROUPS = (
 VOICE_GROUPS = (
     Group("voiced_share", 1, "1", "share of voiced frames", "Boersma 1993"),
     Group("jitter", 1, "1", "mean change of the period from frame to frame over its mean", "after Lieberman 1963"),
-    Group("shimmer", 1, "1", "mean change of the RMS from frame to frame over its mean", "after Koike 1973"),
+    Group("shimmer", 1, "1", "mean change of the RMS from frame to frame over its mean", "after Koike 1969"),
 )
 """Statistics themselves, over voiced frames. From frame to frame, not from period to period as in a clinic."""
 
