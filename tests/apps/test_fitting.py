@@ -87,7 +87,7 @@ def test_a_stack_is_trained_and_holds_its_members(place, monkeypatch, capsys):
         (["--resume", "logistic"], 2, "a classical model is fitted in one go"),
     ],
 )
-def test_what_does_not_go_together_is_one_line_and_leaves_nothing(place, arguments, status, message, monkeypatch, capfd):
+def test_what_does_not_go_together_leaves_one_line(place, arguments, status, message, monkeypatch, capfd):
     monkeypatch.chdir(place)
     before = sorted(place.rglob("*"))
     assert trained(*arguments) == status

@@ -22,7 +22,7 @@ from model.training.examples import TrainingSet
 
 
 def problem(n: int = 240, n_classes: int = 2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Ten features on different scales: the class moves the third, the last repeats the first, the fifth is constant."""
+    """Ten features: the class moves the third, the last repeats the first, the fifth is constant."""
     rng = np.random.default_rng(seed)
     classes = np.arange(n) % n_classes
     rows = rng.standard_normal((n, 10))
