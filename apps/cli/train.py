@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.cli import fitting
 from audio.errors import UsageError
-from model.bundle import SHIPPED
+from model.bundle import SHIPPED, read_bundle
 from model.networks import ARCHITECTURES, DEFAULT
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises
     ------
     UsageError
-        When settings are given with --resume, or the run's folder is taken.
+        When settings are given with --resume, the run's folder is taken, or what is to be fine-tuned is no network.
     ToolkitError
         When the set, the recipe or the run is broken.
     """
@@ -132,6 +132,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.minutes is not None and (arguments.recipe is not None or arguments.epochs is not None):
         raise UsageError("--minutes: decides the epochs on a set; it goes with neither --epochs nor --recipe")
     order = _read_order(arguments.recipe) if arguments.recipe is not None else None
+    if arguments.from_pretrained is not None:
+        read_bundle(arguments.from_pretrained).require_network("--from-pretrained")
     from model.training.quiet import load_tensorflow
 
     load_tensorflow()
@@ -196,7 +198,6 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     UsageError
         When another network is asked for than the one that is fine-tuned.
     """
-    from model.bundle import read_bundle
     from model.networks import config_type
     from model.training.settings import read_config, settings_like
 
@@ -205,7 +206,6 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.from_pretrained is None:
         return settings if asked is None else {"network": config_type(asked)(), **settings}
     bundle = read_bundle(arguments.from_pretrained)
-    bundle.require_network("--from-pretrained")
     wanted = {**settings_like(bundle), "start_from": str(bundle.path.resolve())}
     if asked not in (None, wanted["network"].architecture):
         raise UsageError(f"--network: expected {wanted['network'].architecture} like {bundle.path}. Received: {asked}")

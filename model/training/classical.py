@@ -3,7 +3,7 @@
     set -> windows with their truth (model.training.examples) -> features -> rows -> two heads -> bundle
 
 RUN/settings.json, RUN/bundle/ and RUN/metrics.json are as those of a network's run. The same seed on the same set gives
-the same files. TensorFlow is needed only to write down the network that embeddings come from.
+the same scores. TensorFlow is needed only to write down the network that embeddings come from.
 """
 
 from __future__ import annotations
