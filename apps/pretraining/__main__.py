@@ -27,6 +27,7 @@ from audio.atomic import replacing
 from audio.errors import ToolkitError, UsageError
 from audio.manifest import Clip, read_manifest, resolve
 from model.bundle import BUNDLE_FOLDER, CARD_NAME, KERAS_NAME, ONNX_NAME, SHIPPED, Bundle, read_bundle, write_bundle
+from model.judging.abstain import CAREFUL
 
 if TYPE_CHECKING:
     from synth.recipe import Recipe
@@ -163,6 +164,7 @@ def calibrated(folder: Path, work: Path, facts: dict[str, Any]) -> Bundle:
         bundle,
         calibration=found.calibration,
         operating_points=tuple(sorted(found.operating_points, key=lambda point: point.name != SHIPPED_POINT)),
+        limits=CAREFUL,  # docs/pretraining.md says why
         training={**bundle.training, **facts},
         licence=LICENCE,
     )
