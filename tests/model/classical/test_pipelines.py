@@ -138,7 +138,7 @@ def test_no_member_tells_of_a_speaker_that_it_was_fitted_on(tmp_path, monkeypatc
 
     monkeypatch.setattr(stacking, "fitted_anew", anew)
     monkeypatch.setattr(stacking, "gather_rows", gather)
-    settings = stacking.StackSettings("x", ("a", "b"), folds=3)
+    settings = stacking.StackSettings("x", ("a", "b"), stack_folds=3)
     member = stacking.Member(Bundle(tmp_path, "a", 640, 320), {})
     stacking.out_of_fold(TrainingSet(tmp_path, train, True), [member], settings, tmp_path)
     assert len(pairs) == 3
