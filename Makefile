@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types tests pretrained model-card lock clean
+.PHONY: help demo api test lint types tests pretrained model-card lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/installed  ## voices -> set -> training -> a located splice, about ten minutes
 	$(BIN)/python -m apps.demo
+
+api: $(VENV)/installed  ## the service, at http://127.0.0.1:8000; settings: HYBRID_AUDIO_API_...
+	$(BIN)/python -m apps.api
 
 test: lint types tests  ## everything that CI checks
 
