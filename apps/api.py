@@ -48,12 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError:
         print(f"error: {NEEDED}", file=sys.stderr)
         return FAILED
-    from apps.serving.settings import Settings, add_arguments
+    from apps.serving.settings import Settings
 
-    parser = argparse.ArgumentParser(prog="python -m apps.api", description=__doc__, epilog=EPILOG)
-    add_arguments(parser)
     try:
-        settings = Settings.read(vars(parser.parse_args(argv)), os.environ)
+        settings = Settings.read(vars(_parser().parse_args(argv)), os.environ)
         return _serve(settings)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -61,6 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ToolkitError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    from apps.serving.settings import add_arguments
+
+    parser = argparse.ArgumentParser(prog="python -m apps.api", description=__doc__, epilog=EPILOG)
+    add_arguments(parser)
+    return parser
 
 
 def _app(settings: Settings) -> FastAPI:

@@ -1,7 +1,7 @@
 """`python -m bench.serving CLIP ...`: what the service costs over a bare detector, and fifty callers at once.
 
-    bare      one process, `Detector.detect` on each clip in turn, again and again
-    steady    the service, as many callers as it has workers: what is judged, and what that takes
+    bare      as many processes as the service has workers, each `Detector.detect` on all clips, again and again
+    steady    the service, with callers enough to keep its workers busy: what is judged, and what that takes
     crowd     the service, fifty callers who come again when they were told to, and at once when they were answered
 
 Processor time is that of the whole family of processes, by psutil: front, workers, and programs that they started. It
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -23,9 +24,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import httpx
@@ -35,7 +37,7 @@ from model import Detector
 
 ROOT = Path(__file__).parents[1]
 CALLERS = 50
-TURNS = 5
+TURNS, TURN_S = 7, 4.0
 """Bare and steady are measured alternately so many times, and the medians compared."""
 
 
@@ -74,6 +76,13 @@ class Family:
         times = process.cpu_times()
         ended = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
         return float(times.user + times.system + ended)
+
+
+@contextmanager
+def alone(n: int) -> Iterator[ProcessPoolExecutor]:
+    """Lend processes with a model loaded."""
+    with ProcessPoolExecutor(n, mp_context=multiprocessing.get_context("spawn"), initializer=_detector) as processes:
+        yield processes
 
 
 @contextmanager
@@ -121,8 +130,14 @@ def crowd(address: str, clips: Sequence[bytes], *, callers: int, seconds: float)
     return tally
 
 
-def bare_s(detector: Detector, paths: Sequence[Path], seconds: float) -> float:
+@lru_cache(maxsize=1)
+def _detector() -> Detector:
+    return Detector()
+
+
+def bare_s(paths: Sequence[Path], seconds: float) -> float:
     """Judge clips in this process for a while; return the processor time for one."""
+    detector = _detector()
     began, cpu = time.monotonic(), time.process_time()
     for n, path in enumerate(itertools.cycle(paths), 1):
         detector.detect(path)
@@ -147,14 +162,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="how long the crowd calls")
     arguments = parser.parse_args(argv)
     clips = [path.read_bytes() for path in arguments.clips]
-    detector = Detector()
-    bare_s(detector, arguments.clips, 1.0)
-    with serving(arguments.workers, arguments.queue) as (address, family):
-        crowd(address, clips, callers=arguments.workers, seconds=3.0)
+    n, callers = arguments.workers, 2 * arguments.workers
+    with alone(n) as processes, serving(n, arguments.queue) as (address, family):
+        crowd(address, clips, callers=callers, seconds=3.0)
         bare, steady = [], []
         for _ in range(TURNS):
-            bare.append(bare_s(detector, arguments.clips, 5.0))
-            steady.append(steady_s(address, family, clips, callers=arguments.workers, seconds=5.0))
+            bare.append(statistics.mean(processes.map(bare_s, [arguments.clips] * n, [TURN_S] * n)))
+            steady.append(steady_s(address, family, clips, callers=callers, seconds=TURN_S))
         print("| processor time for one, ms | bare | service | ratio |\n|---|---|---|---|")
         here, there = statistics.median(bare), statistics.median(steady)
         print(f"| median of {TURNS} | {1e3 * here:.1f} | {1e3 * there:.1f} | {there / here:.2f} |", flush=True)

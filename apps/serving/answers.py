@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import Query, Request, Response, WebSocket
@@ -25,28 +26,34 @@ from model.points import model_sha256
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
 class Asked:
     """How a caller wants a recording judged."""
 
-    def __init__(
-        self,
-        channels: Annotated[
-            Literal["mean", "each"], Query(description="judge the mean of the channels, or each on its own")
-        ] = "mean",
-        operating_point: Annotated[
-            str | None, Query(description="how much evidence an accusation needs: one of /v1/model", max_length=100)
-        ] = None,
-        name: Annotated[
-            str | None, Query(description="what to call a recording that is the body itself", max_length=1_000)
-        ] = None,
-    ) -> None:
-        self.each_channel, self.operating_point, self.name = channels == "each", operating_point, name
+    each_channel: bool
+    operating_point: str | None
+    name: str | None
 
     def check(self, service: Service) -> None:
         """Raise `Refusal` for an operating point that the model does not have."""
         if self.operating_point not in (None, *service.point_names):
             expected = ", ".join(service.point_names)
             raise Refusal(422, "invalid_parameter", f"operating_point: expected one of {expected}")
+
+
+async def asked_for(
+    channels: Annotated[
+        Literal["mean", "each"], Query(description="judge the mean of the channels, or each on its own")
+    ] = "mean",
+    operating_point: Annotated[
+        str | None, Query(description="how much evidence an accusation needs: one of /v1/model", max_length=100)
+    ] = None,
+    name: Annotated[
+        str | None, Query(description="what to call a recording that is the body itself", max_length=1_000)
+    ] = None,
+) -> Asked:
+    """Read the parameters of a request."""
+    return Asked(channels == "each", operating_point, name)
 
 
 async def detected(request: Request, asked: Asked) -> Response:

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from apps.serving import schemas
-from apps.serving.answers import Asked, detected, job_added, model_facts, streamed
+from apps.serving.answers import Asked, asked_for, detected, job_added, model_facts, streamed
 from apps.serving.jobs import ID
 from apps.serving.keys import key_checker
 from apps.serving.refusals import CODES, Refusal, answer_refusals
@@ -101,7 +101,7 @@ def _add_routes(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
         openapi_extra=schemas.BODY,
         dependencies=guard,
     )
-    async def detect(request: Request, asked: Annotated[Asked, Depends()]) -> Response:
+    async def detect(request: Request, asked: Annotated[Asked, Depends(asked_for)]) -> Response:
         return await detected(request, asked)
 
     @app.post(
@@ -114,7 +114,7 @@ def _add_routes(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
         openapi_extra=schemas.BODY,
         dependencies=guard,
     )
-    async def add_job(request: Request, asked: Annotated[Asked, Depends()]) -> Response:
+    async def add_job(request: Request, asked: Annotated[Asked, Depends(asked_for)]) -> Response:
         return await job_added(request, asked)
 
     @app.get(

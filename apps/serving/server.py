@@ -7,7 +7,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from apps.serving.settings import Settings
 
@@ -24,23 +24,33 @@ HEAD_S = 20.0
 """How long the head of a request may take to arrive; up to twice as long, because that is how often is looked."""
 
 
-class Patient(H11Protocol):
-    """A connection that is closed when it brings no whole head of a request for `HEAD_S`: uvicorn would wait."""
+class Connection(HttpToolsProtocol):
+    """A connection that is closed when the head of a request does not end: by its length, or within `HEAD_S`."""
 
     def connection_made(self, transport: Any) -> None:
         """Begin to watch."""
         super().connection_made(transport)
+        self._head_bytes = 0
         self._seen: Any = self  # nothing that a cycle can be
         self._look()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and count what belongs to no request yet."""
+        super().data_received(data)
+        self._head_bytes = self._head_bytes + len(data) if self._is_idle() else 0
+        if self._head_bytes > MOST_HEADER_BYTES:
+            self.transport.close()
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
     def _look(self) -> None:
         if self not in self.connections:  # closed, or a WebSocket now
             return
-        is_idle = self.cycle is None or self.cycle.response_complete
-        if is_idle and self._seen is self.cycle:
+        if self._is_idle() and self._seen is self.cycle:
             self.transport.close()
             return
-        self._seen = self.cycle if is_idle else self
+        self._seen = self.cycle if self._is_idle() else self
         self.loop.call_later(HEAD_S, self._look)
 
 
@@ -65,8 +75,8 @@ def configured(app: FastAPI, settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        h11_max_incomplete_event_size=MOST_HEADER_BYTES,
-        http=Patient,
+        proxy_headers=False,  # who asks is told nobody
+        http=Connection,
         ws_max_size=MOST_MESSAGE_BYTES,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=round(settings.shutdown_s),

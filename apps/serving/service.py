@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -56,6 +57,7 @@ async def running(settings: Settings, metrics: Metrics) -> AsyncIterator[Service
     with ExitStack() as stack:
         service = _begun(settings, metrics, stack)
         await service.workers.ready()
+        gc.freeze()  # what lives as long as the service need not be looked through again and again
         judging = asyncio.create_task(service.jobs.run())
         try:
             yield service

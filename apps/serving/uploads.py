@@ -96,8 +96,8 @@ async def received(
         request.scope["facts"] = {"bytes": upload.n_bytes, **({"name": upload.name} if log_name else {})}
         yield upload
     finally:
-        for left in folder.glob(f"{place.name}*"):
-            left.unlink(missing_ok=True)
+        for suffix in ("", *HEADERLESS):
+            place.with_suffix(suffix).unlink(missing_ok=True)
 
 
 async def _taken(request: Request, place: Path, *, form: bool, max_bytes: int, seconds: float) -> str | None:

@@ -1,30 +1,32 @@
 """Judging in worker processes: the event loop stays free, and what takes too long is stopped with its process.
 
-Processes, not threads: a thread cannot be stopped, and a decoder that dies takes all threads with it. Pebble's pool
-stops the worker of a task that is over its time and starts another, which the standard library's does not.
+Processes, not threads: a thread cannot be stopped, and a decoder that dies takes all threads with it. Not the standard
+library's pool, which cannot stop one of its workers, nor Pebble's, which can: its three threads cost another tenth of
+the time that a clip of five seconds takes. Here a request takes one thread, which waits at the line to its worker.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import multiprocessing
-import os
 import signal
 import sys
 import time
-from concurrent.futures import CancelledError
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pebble import ProcessExpired, ProcessPool
-
 from apps.serving.refusals import Refusal, internal
 from apps.serving.settings import Settings
-from audio.errors import AudioError, LimitError
+from audio.errors import AudioError, LimitError, ModelError
 from audio.reading import Limits, inspect
 from model import Detector
 
@@ -43,7 +45,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a worker says: rows of `Detection.to_row`, or why there are none, in a code of `refusals.CODES`."""
+    """What a worker says: rows of `Detection.to_row`, or why there are none, in a code of `refusals.CODES`.
+
+    What is told with the code `internal` is for our log alone.
+    """
 
     rows: list[dict[str, Any]]
     seconds: float
@@ -51,18 +56,34 @@ class Answer:
     told: str = ""
 
 
+_Given = tuple[Path | None, str | None, str | None]
+"""What a worker loads: model, operating point, runtime."""
+
+_given: _Given = (None, None, None)
+"""Set once, when a worker begins."""
+
+POLITE_S = 3.0
+"""How long a worker has to end before it is killed."""
+
+
 class Workers:
     """Processes that judge, each with the model loaded."""
 
     def __init__(self, n: int, settings: Settings, *, judge_s: float) -> None:
         self._judge_s = judge_s
-        given = (settings.model, settings.operating_point, settings.runtime)
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPool(n, initializer=_begin, initargs=(given,), context=context)
+        self._given = (settings.model, settings.operating_point, settings.runtime)
+        self._threads = ThreadPoolExecutor(2 * n, thread_name_prefix="worker")  # one to wait, one to bury
+        self._all = {_Worker(self._given) for _ in range(n)}
+        self._free: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
+        for worker in self._all:
+            self._free.put_nowait(worker)
 
     async def ready(self) -> None:
-        """Wait for the first worker."""
-        await asyncio.wrap_future(self._pool.schedule(os.getpid))
+        """Wait until every worker has loaded the model; raise `ModelError` when one cannot."""
+        try:
+            await asyncio.gather(*(self._in_thread(worker.begun) for worker in self._all))
+        except (EOFError, OSError):
+            raise ModelError("a worker process cannot load the model") from None
 
     async def judge(self, task: Task) -> Answer:
         """Judge a recording when a worker is free.
@@ -72,40 +93,89 @@ class Workers:
         Refusal
             When it is no recording, beyond its limits, or takes too long; or when we failed.
         """
-        answer = await self._answer(task)
-        if answer.code == "too_long":
-            raise Refusal(413, answer.code, answer.told)
+        worker = await self._free.get()
+        try:
+            answer = await self._answer(worker, task)
+        except BaseException:
+            self._all.remove(worker)
+            self._threads.submit(worker.end)
+            worker = _Worker(self._given)
+            self._all.add(worker)
+            raise
+        finally:
+            self._free.put_nowait(worker)
+        if answer.code == "internal":
+            raise internal(answer.told)
         if answer.code:
-            raise Refusal(422, answer.code, answer.told)
+            raise Refusal(413 if answer.code == "too_long" else 422, answer.code, answer.told)
         return answer
 
-    async def _answer(self, task: Task) -> Answer:
-        future = self._pool.schedule(judged, (task,), timeout=self._judge_s)
+    async def _answer(self, worker: _Worker, task: Task) -> Answer:
+        """Let one worker judge; raises `Refusal` when the worker is not to be used again."""
         try:
-            return await asyncio.wrap_future(future)
+            await self._in_thread(worker.begun)
+            async with asyncio.timeout(self._judge_s):
+                return await self._in_thread(worker.judge, task)
         except TimeoutError:
             raise Refusal(422, "too_slow", f"judging took longer than the limit of {self._judge_s:g} s") from None
-        except (ProcessExpired, CancelledError) as error:
+        except (EOFError, OSError) as error:
             raise internal(f"a worker died: {type(error).__name__}") from None
-        except Exception as error:
-            raise internal(f"{type(error).__name__}: {error}") from error
+
+    async def _in_thread(self, call: Callable[..., Any], *given: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *given)
 
     def stop(self) -> None:
         """End the processes, whatever they do."""
-        self._pool.stop()
-        self._pool.join()
+        for worker in self._all:
+            worker.end()
+        self._threads.shutdown(cancel_futures=True)
 
 
-_given: tuple[Path | None, str | None, str | None] = (None, None, None)
-"""What a worker loads: model, operating point, runtime. Set once, when the process begins."""
+class _Worker:
+    """One process, and the line to it."""
+
+    def __init__(self, given: _Given) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._line, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, given), daemon=True)
+        self._process.start()
+        theirs.close()  # so that the end of the process is the end of the line
+        self._has_begun = False
+
+    def begun(self) -> None:
+        """Wait until the model is loaded; raise `EOFError` when the process ends instead."""
+        if not self._has_begun:
+            self._line.recv()
+            self._has_begun = True
+
+    def judge(self, task: Task) -> Answer:
+        """Ask and wait; raise `EOFError` or `OSError` when the process ends."""
+        self._line.send(task)
+        answer: Answer = self._line.recv()
+        return answer
+
+    def end(self) -> None:
+        """End the process, politely first: an ffmpeg that it started ends with it."""
+        self._process.terminate()
+        self._process.join(POLITE_S)
+        self._process.kill()
+        self._process.join()
+        self._line.close()
 
 
-def _begin(given: tuple[Path | None, str | None, str | None]) -> None:
+def _work(line: Connection, given: _Given) -> None:
+    """Be a worker: load the model, say so, and judge until nobody asks any more."""
     global _given
     _given = given
     logging.disable(logging.CRITICAL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the front, which ends us when all is answered
     signal.signal(signal.SIGTERM, _leave)
     detector(given[1])
+    gc.freeze()
+    with suppress(EOFError, OSError):  # the front has gone
+        line.send(None)
+        while True:
+            line.send(judged(line.recv()))
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
@@ -121,7 +191,7 @@ def detector(operating_point: str | None) -> Detector:
 
 
 def judged(task: Task) -> Answer:
-    """Judge a recording; runs in a worker. Whatever is our own fault is raised."""
+    """Judge a recording; runs in a worker."""
     began = time.perf_counter()
     point = _given[1] if task.operating_point is None else task.operating_point
     try:
@@ -132,3 +202,5 @@ def judged(task: Task) -> Answer:
     except AudioError as error:
         code = "too_long" if isinstance(error, LimitError) else "unreadable"
         return Answer([], time.perf_counter() - began, code, str(error).replace(str(task.path), task.name))
+    except Exception as error:  # our own fault, whatever it is: the next recording is judged all the same
+        return Answer([], time.perf_counter() - began, "internal", f"{type(error).__name__}: {error}")

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import psutil
@@ -149,8 +150,8 @@ HOSTILE = {
     "one byte": (b"R", "audio/wav", 422, "unreadable"),
     "text": (b"this is no sound\n" * 50, "audio/wav", 422, "unreadable"),
     "a zip": (zipped(), "audio/wav", 422, "unreadable"),
-    "a zip in a WAV": (riff(zipped(), claimed=0x7FFFFFF0), "audio/wav", 422, "unreadable"),
-    "a WAV that claims 3 GB": (riff(b"\0" * 100, claimed=0xBFFFFFF0), "audio/wav", 422, "unreadable"),
+    "a zip in a WAV": (riff(zipped(), claimed=900_000_000), "audio/wav", 422, "unreadable"),
+    "a WAV that claims 900 MB": (riff(b"\0" * 100, claimed=900_000_000), "audio/wav", 422, "unreadable"),
     "65535 channels": (riff(b"\0" * 200_000, claimed=200_000, channels=65_535), "audio/wav", 422, "unreadable"),
     "a WAV at 1 Hz": (riff(b"\0" * 2_000, claimed=2_000, rate=1), "audio/wav", 422, "unreadable"),
     "half a WAV": (CLIP[: len(CLIP) // 2], "audio/wav", 422, "unreadable"),
@@ -243,9 +244,12 @@ def test_a_sender_who_goes_leaves_nothing(service):
 
 
 def test_a_head_without_end_is_refused(service):
-    with raw_socket(service) as line:
-        line.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 500_000)
-        assert b" 400 " in line.recv(4_096) or line.recv(4_096) == b""
+    """Catches a service that collects it in memory: it hangs up."""
+    with raw_socket(service) as line, suppress(ConnectionError):
+        line.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: ")
+        for _ in range(1_000):
+            line.sendall(b"a" * 65_536)
+        pytest.fail("it takes a head of 65 MB")
     assert service.client.get("/healthz").json() == {"status": "ok"}
 
 
