@@ -18,6 +18,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.types import Message
 
+from apps.outside import shown_name
 from apps.serving.places import Places
 from apps.serving.refusals import Refusal
 from audio.reading import HEADERLESS
@@ -30,11 +31,6 @@ RAW = ("audio/", "video/", "application/octet-stream", "application/ogg")
 """What else a body may call itself; video containers hold sound."""
 
 EXPECTED = f"{FORM} with a field {FIELD!r}, audio/*, video/* or application/octet-stream"
-
-LONGEST_NAME = 200
-"""A name is said back so far, in characters."""
-
-UNNAMED = "upload"
 
 MORE_FORM_BYTES = 65_536
 """How much larger than its file a form may be."""
@@ -107,13 +103,6 @@ async def _taken(request: Request, place: Path, *, form: bool, max_bytes: int, s
             return await (_from_form if form else _raw)(request, place, max_bytes)
     except TimeoutError:
         raise Refusal(408, "upload_timeout", f"the body took longer than {seconds:g} s to arrive") from None
-
-
-def shown_name(name: str | None) -> str:
-    """Return the last part of a name that came from outside, without what could move a cursor or leave a folder."""
-    last = (name or "").replace("\\", "/").rpartition("/")[2]
-    shown = "".join(char for char in last if char.isprintable())[:LONGEST_NAME].strip()
-    return shown if shown.strip(".") else UNNAMED
 
 
 def _type(request: Request) -> str:

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from apps.outside import told
 from apps.serving.refusals import Refusal, internal
 from apps.serving.settings import Settings
 from audio.errors import AudioError, LimitError, ModelError
@@ -201,6 +202,6 @@ def judged(task: Task) -> Answer:
         return Answer(rows, time.perf_counter() - began)
     except AudioError as error:
         code = "too_long" if isinstance(error, LimitError) else "unreadable"
-        return Answer([], time.perf_counter() - began, code, str(error).replace(str(task.path), task.name))
+        return Answer([], time.perf_counter() - began, code, told(error, task.path, task.name))
     except Exception as error:  # our own fault, whatever it is: the next recording is judged all the same
         return Answer([], time.perf_counter() - began, "internal", f"{type(error).__name__}: {error}")

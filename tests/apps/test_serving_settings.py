@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from apps import api
+from apps.outside import shown_name
 from apps.serving.places import Places
 from apps.serving.refusals import Refusal
 from apps.serving.settings import PREFIX, SECRET, Settings
 from apps.serving.telemetry import Metrics
-from apps.serving.uploads import shown_name
 from audio.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
