@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from apps import api
+from apps import api, web
 from apps.cli import main as script
 from apps.cli import train
 from synth import __main__ as synth
@@ -26,6 +26,9 @@ DOCUMENTS = (
     "docs/exports.md",
     "docs/serving.md",
 )
+
+
+PROGRAMS = {"apps.api": api, "apps.web": web}
 
 
 def documented_commands() -> list[str]:
@@ -63,8 +66,8 @@ def test_there_are_documented_commands_of_each_kind():
 def test_documented_commands_parse(command, monkeypatch):
     _, program, *arguments = shlex.split(command)
     ran = []
-    if program == "-m" and arguments[0] == "apps.api":
-        api._parser().parse_args(arguments[1:])
+    if program == "-m" and arguments[0] in PROGRAMS:
+        PROGRAMS[arguments[0]]._parser().parse_args(arguments[1:])
     elif program == "-m":
         synth._parser().parse_args(arguments[1:])
     elif program == "script.py":

@@ -22,6 +22,7 @@ from apps.serving.schemas import problems
 from apps.serving.service import running
 from apps.serving.settings import Settings
 from apps.serving.telemetry import Metrics, Watched
+from audio.errors import ToolkitError
 from model.judging.report import software_version
 
 DESCRIPTION = """\
@@ -48,9 +49,13 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with running(settings, metrics) as app.state.service:
-            _log.info("ready", extra={"facts": {"model": app.state.service.detector.bundle.name}})
-            yield
+        try:
+            async with running(settings, metrics) as app.state.service:
+                _log.info("ready", extra={"facts": {"model": app.state.service.detector.bundle.name}})
+                yield
+        except ToolkitError as error:
+            _log.error("cannot start", extra={"facts": {"why": str(error)}})
+            raise
         _log.info("stopped")
 
     app = FastAPI(

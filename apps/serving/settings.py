@@ -69,6 +69,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Validate."""
+        if self.key == "":
+            raise UsageError(f"{PREFIX}{SECRET.upper()}: expected a key, received an empty one")
         for each in fields(self):
             value = getattr(self, each.name)
             least = 0 if each.name in ("port", "queue", "jobs_queue") else math.nextafter(0, 1)

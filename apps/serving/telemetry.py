@@ -66,8 +66,9 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-REFUSED_HANDSHAKE = "without completing handshake"
-"""Uvicorn says so, as an error, of every stream that was refused with an HTTP answer."""
+SAID_ALREADY = ("without completing handshake", "audio.errors.", "startup failed")
+"""What uvicorn logs as an error besides: of a stream that was refused with an HTTP answer, and of a start that our own
+error ended, which has its line."""
 
 
 def log_as_json() -> None:
@@ -76,7 +77,9 @@ def log_as_json() -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # else it tells addresses and queries
-    logging.getLogger("uvicorn.error").addFilter(lambda record: REFUSED_HANDSHAKE not in record.getMessage())
+    logging.getLogger("uvicorn.error").addFilter(
+        lambda record: not any(words in record.getMessage() for words in SAID_ALREADY)
+    )
 
 
 class Watched:

@@ -61,9 +61,10 @@ def _show_verdict(detection: Detection, said: str) -> None:
         st.warning(text("mind", warning=warning_text(code)))
     if detection.label is None:
         return
-    for column, label in zip(st.columns(len(LABELS)), LABELS, strict=True):
-        share = detection.probabilities[label] or 0.0
-        column.metric(f"{text('page_probability')}: {text(f'page_{label}')}", f"{share:.1%}")
+    st.caption(text("page_probability"))
+    with st.container(horizontal=True):  # one row on a phone too
+        for label in LABELS:
+            st.metric(text(f"page_{label}"), f"{detection.probabilities[label] or 0.0:.1%}", width="content")
 
 
 def _caption(detection: Detection) -> str:

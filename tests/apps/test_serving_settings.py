@@ -35,6 +35,7 @@ def test_an_option_wins_over_the_environment_and_that_over_the_default():
         ({"LOG_NAMES": "maybe"}, "expected yes or no, received 'maybe'"),
         ({"MAX_SECONDS": "-1"}, "--max-seconds: expected a number above 0, received -1.0"),
         ({"MAX_SECONDS": "inf"}, "--max-seconds: expected a number above 0, received inf"),
+        ({"KEY": ""}, "HYBRID_AUDIO_API_KEY: expected a key, received an empty one"),
         ({"WORKERS": "0"}, "--workers: expected a number above 0, received 0"),
     ],
 )
