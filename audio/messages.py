@@ -119,6 +119,7 @@ TEXTS: Mapping[str, str] = MappingProxyType(
         "page_fake": "fake",
         "page_hybrid": "hybrid",
         "page_player": "Waveform with {n} fake spans. Each button plays one.",
+        "page_player_none": "Waveform. No span was found to be fake.",
         "page_play": "Play fake span {span}",
         "page_chosen": "Chosen span {span}: play it",
         "page_picture": "Waveform, mel spectrogram and P(fake) over time. {sentence}",

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from apps.viewing.judging import judged, samples_of
 from apps.viewing.player import show_player
-from apps.viewing.result import show_result
+from apps.viewing.result import kept, show_result
 from audio.errors import AudioError, ToolkitError
 from audio.labelfiles import Labelled, compose
 from audio.labels import HYBRID
@@ -113,5 +113,6 @@ def _show_built(built: Built, judge: Detector) -> None:
     with st.container(horizontal=True):
         st.download_button(text("page_clip_file"), made.getvalue(), NAME, "audio/wav", on_click="ignore")
         st.download_button(text("page_label_file"), labels, "hybrid.txt", on_click="ignore")
-    (found,) = judged(made.getvalue(), NAME, judge, each_channel=False)
-    show_result(found, judge, key=f"built-{hash(made.getvalue())}-{judge.operating_point.name}")
+    key = f"built-{hash(made.getvalue())}-{judge.operating_point.name}"
+    (found,) = kept(key, lambda: judged(made.getvalue(), NAME, judge, each_channel=False))
+    show_result(found, judge, key=key)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import streamlit as st
 
@@ -22,6 +23,10 @@ from model.judging.plots import picture_png
 
 NAMES = {"csv": "CSV", "rttm": "RTTM", "audacity": "Audacity", "textgrid": "TextGrid"}
 """Label files that are offered, and what their buttons say."""
+MOST_KEPT = 16
+"""Pictures, explanations and built clips that are kept for one visitor."""
+
+Kept = TypeVar("Kept")
 
 _ALARMS = {FAKE: (st.error, ":material/warning:"), HYBRID: (st.warning, ":material/content_cut:")}
 
@@ -68,15 +73,23 @@ def _show_verdict(detection: Detection, said: str) -> None:
 
 
 def _caption(detection: Detection) -> str:
-    return text("page_player", n=len(detection.spans))
+    return text("page_player", n=len(detection.spans)) if detection.spans else text("page_player_none")
 
 
 def _picture(found: Judged, said: str, *, key: str) -> bytes:
     """Draw once, and again when the language changes."""
-    kept = st.session_state.setdefault("pictures", {})
-    if kept.get(key, ("",))[0] != said:
-        kept[key] = said, picture_png(found.samples, detection=found.detection, title=f"{found.name}: {said}")
-    return bytes(kept[key][1])
+    title = f"{found.name}: {said}"
+    return kept(f"picture-{key}-{said}", lambda: picture_png(found.samples, detection=found.detection, title=title))
+
+
+def kept(key: str, make: Callable[[], Kept]) -> Kept:
+    """Return what `make` gave the first time; a visitor has only so many of these."""
+    shelf: dict[str, Kept] = st.session_state.setdefault("kept", {})
+    if key not in shelf:
+        while len(shelf) >= MOST_KEPT:
+            shelf.pop(next(iter(shelf)))
+        shelf[key] = make()
+    return shelf[key]
 
 
 def _show_spans(detection: Detection) -> None:
@@ -94,11 +107,8 @@ def _show_spans(detection: Detection) -> None:
 def _show_explanation(found: Judged, judge: Detector, *, key: str) -> Explanation | None:
     if found.detection.abstained or not st.checkbox(text("page_explain"), key=f"explain-{key}"):
         return None
-    kept = st.session_state.setdefault("explanations", {})
-    if key not in kept:
-        with st.spinner(text("page_judging", name=found.name)):
-            kept[key] = judge.explain(found.samples, found.detection)
-    explanation: Explanation = kept[key]
+    with st.spinner(text("page_judging", name=found.name)):
+        explanation = kept(f"explanation-{key}", lambda: judge.explain(found.samples, found.detection))
     words = explanation_text(explanation, found.detection.spans)
     png = picture_png(found.samples, detection=found.detection, title=words, explanation=explanation)
     st.image(png, width="stretch", caption=words, alt=words)
