@@ -1,8 +1,7 @@
 """Judging in worker processes: the event loop stays free, and what takes too long is stopped with its process.
 
 Processes, not threads: a thread cannot be stopped, and a decoder that dies takes all threads with it. Not the standard
-library's pool, which cannot stop one of its workers, nor Pebble's, which can: its three threads cost another tenth of
-the time that a clip of five seconds takes. Here a request takes one thread, which waits at the line to its worker.
+library's pool, which cannot stop one of its workers. A request takes one thread, which waits at the line to its worker.
 """
 
 from __future__ import annotations
