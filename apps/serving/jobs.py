@@ -129,7 +129,10 @@ class Jobs:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._came.wait(), CLEAN_EVERY_S)
                 continue
-            await self._judge(self._waiting.popleft())
+            try:
+                await self._judge(self._waiting.popleft())
+            except Exception:  # a full disk, for example: the next job may fit, and this one is tried at the next start
+                _log.exception("job failed")
             self._metrics.jobs.set(len(self._waiting))
 
     def stop(self) -> None:
@@ -143,6 +146,9 @@ class Jobs:
         began = time.perf_counter()
         try:
             answer = await self._workers.judge(task)
+        except asyncio.CancelledError:  # the service ends, and that is not the job's fault
+            self._keep(replace(job, state=QUEUED, attempts=job.attempts - 1))
+            raise
         except Refusal as error:
             job = self._finish(job, FAILED, code=error.code, error=error.told)
         else:

@@ -140,6 +140,25 @@ def test_the_queue_is_bounded_and_an_end_waits_for_the_one_under_way(tmp_path):
     asyncio.run(story())
 
 
+def test_an_end_that_cannot_wait_is_not_the_job_s_fault(tmp_path):
+    """Catches a long job that is lost because the service was stopped twice."""
+
+    async def story() -> None:
+        judge = Judge()
+        jobs = jobs_in(tmp_path, judge)
+        (tmp_path / "x").write_bytes(b"x")
+        job = jobs.add(Upload(tmp_path / "x", "x", 1), operating_point=None, each_channel=False)
+        running = asyncio.create_task(jobs.run())
+        while not judge.asked:
+            await asyncio.sleep(0)
+        assert jobs.get(job.id).attempts == 1
+        running.cancel()
+        await asyncio.wait([running])
+        assert (jobs.get(job.id).state, jobs.get(job.id).attempts) == (QUEUED, 0)
+
+    asyncio.run(story())
+
+
 def test_old_outcomes_are_forgotten(tmp_path):
     jobs = jobs_in(tmp_path, jobs_keep_hours=1)
     for id, finished_at in (("B" * 22, "2020-01-01T00:00:00+00:00"), ("C" * 22, "2999-01-01T00:00:00+00:00")):
