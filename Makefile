@@ -3,13 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types tests pretrained model-card lock clean
+.PHONY: help demo api web test lint types tests pretrained model-card lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/installed  ## voices -> set -> training -> a located splice, about ten minutes
 	$(BIN)/python -m apps.demo
+
+api: $(VENV)/installed  ## the service, at http://127.0.0.1:8000; settings: HYBRID_AUDIO_API_...
+	$(BIN)/python -m apps.api
+
+web: $(VENV)/installed  ## the page, at http://127.0.0.1:8501
+	$(BIN)/python -m apps.web
 
 test: lint types tests  ## everything that CI checks
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from audio.cleaning import speech_frames
 from audio.errors import UsageError
 from audio.labels import LABELS
-from audio.reading import blocks
+from audio.reading import Limits, blocks
 from audio.segments import SAMPLE_RATE, Segment, from_frames, to_frames
 from model.bundle import BALANCED, Bundle, Calibration, OperatingPoint, find_bundle, read_bundle
 from model.judging.abstain import cautions, reasons
@@ -209,8 +209,9 @@ class Detector:
         *,
         sample_rate: int = SAMPLE_RATE,
         channel: int | None = None,
+        limits: Limits | None = None,
     ) -> Detection:
-        """Judge a recording of any length.
+        """Judge a recording of any length, in memory that hardly grows with it.
 
         Parameters
         ----------
@@ -221,16 +222,18 @@ class Detector:
             samples per second of an array; a file knows its own.
         channel
             which channel of a file, from 0; None: the mean of all. An array's is only noted.
+        limits
+            how much a file may turn into; None: any amount.
 
         Raises
         ------
         AudioError
-            The file cannot be read, or the array is no mono audio.
+            The file cannot be read, or the array is no mono audio; `LimitError` beyond `limits`.
         ModelError
             The model does not do what its bundle says.
         """
         listener = self.listener()
-        for piece in _pieces(source, sample_rate, channel):
+        for piece in _pieces(source, sample_rate, channel, limits):
             listener.hear(piece)
         return self.conclusion(*listener.finish(), channel=channel)
 
@@ -347,9 +350,9 @@ _NO_SCORES.setflags(write=False)
 
 
 def _pieces(
-    source: str | os.PathLike[str] | npt.ArrayLike, sample_rate: int, channel: int | None
+    source: str | os.PathLike[str] | npt.ArrayLike, sample_rate: int, channel: int | None, limits: Limits | None
 ) -> Iterable[Samples]:
     """The samples of a file of any length, block by block, or those of an array."""
     if isinstance(source, (str, os.PathLike)):
-        return blocks(Path(source), block_samples=PIECE_SAMPLES, channel=channel)
+        return blocks(Path(source), block_samples=PIECE_SAMPLES, channel=channel, limits=limits)
     return [as_samples(source, sample_rate=sample_rate)]

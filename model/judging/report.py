@@ -139,7 +139,7 @@ def _player(exhibit: Exhibit) -> Player:
     what = "the mean of all channels" if channel is None else f"channel {channel}"
     if len(exhibit.samples) <= LONGEST_WHOLE_S * SAMPLE_RATE:
         marks = tuple(Mark(span.start_s, span.end_s, text("span", **span._asdict())) for span in spans)
-        return Player(_flac(exhibit.samples), "audio/flac", marks, text("heard_note", what=what))
+        return Player(flac_bytes(exhibit.samples), "audio/flac", marks, text("heard_note", what=what))
     pieces: list[Samples] = [exhibit.samples[:0]]
     marks_at, at = [], 0.0
     for span in spans[:MOST_EXCERPTS]:
@@ -149,10 +149,11 @@ def _player(exhibit: Exhibit) -> Player:
         marks_at.append(Mark(onset, onset + span.end_s - span.start_s, text("span", **span._asdict())))
         at += pieces[-1].size / SAMPLE_RATE
     note = text("excerpts_note", n=len(marks_at))
-    return Player(_flac(np.concatenate(pieces)), "audio/flac", tuple(marks_at), note)
+    return Player(flac_bytes(np.concatenate(pieces)), "audio/flac", tuple(marks_at), note)
 
 
-def _flac(samples: Samples) -> bytes:
+def flac_bytes(samples: Samples) -> bytes:
+    """Return samples, float32 (n,) at 16 kHz, as a FLAC file of 16 bits."""
     made = io.BytesIO()
     soundfile.write(made, np.clip(samples, -1.0, 1.0), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     return made.getvalue()

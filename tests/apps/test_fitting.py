@@ -57,7 +57,7 @@ def test_a_run_leaves_its_table_and_the_same_seed_the_same_scores(place, monkeyp
 
 def test_a_stack_is_trained_and_holds_its_members(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
-    given = ("--stack", "logistic", "again", "--meta", "xgboost", "--folds", 2, "--out", "stack")
+    given = ("--stack", "logistic", "again", "--meta", "xgboost", "--stack-folds", 2, "--out", "stack")
     assert trained("--data", "tiny", *given, *FEW) == 0
     assert "macro-F1" in capsys.readouterr().out
     shutil.move(place / "logistic", place / "away")  # a stack needs its members no more
