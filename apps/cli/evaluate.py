@@ -252,9 +252,9 @@ def _as_typed(arguments: argparse.Namespace) -> str:
     """The arguments as one would type them, without paths above the working folder."""
     import shlex
 
-    named = {"manifest": _near(arguments.manifest), "model": arguments.model and _near(arguments.model)}
+    named = {"manifest": near(arguments.manifest), "model": arguments.model and near(arguments.model)}
     where = arguments.threshold_from
-    source = where if where in (*SPLITS, NO_THRESHOLD) else _near(Path(where))
+    source = where if where in (*SPLITS, NO_THRESHOLD) else near(Path(where))
     named |= {"split": arguments.split, "threshold-from": None if where == DEV else source}
     told = [f"--{name} {shlex.quote(value)}" for name, value in named.items() if value is not None]
     named_runtime = [] if arguments.runtime is None else [f"--runtime {arguments.runtime}"]
@@ -262,7 +262,7 @@ def _as_typed(arguments: argparse.Namespace) -> str:
     return " ".join([*told, *named_runtime, *(["--stress"] if arguments.stress else []), *resamples])
 
 
-def _near(path: Path) -> str:
+def near(path: Path) -> str:
     """A path below the working folder, or the last name of any other: a report is given to strangers."""
     absolute, folder = path.resolve(), Path.cwd()
     return str(absolute.relative_to(folder)) if absolute.is_relative_to(folder) else absolute.name
