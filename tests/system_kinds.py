@@ -22,6 +22,9 @@ from model.training.stacking import StackSettings, train_stack
 N_WINDOWS = 36
 
 KINDS = ("network", *SYSTEMS, "stack")
+SELECTED = {"svm": "mutual-information", "logistic": "pca", "forest": "none", "knn": "correlation", "xgboost": "none"}
+"""How the features of each system are selected: each way at least once."""
+
 WINDOW = 32_000
 """That of `tiny_model`."""
 
@@ -37,11 +40,11 @@ def write_kinds(folder: Path) -> dict[str, Path]:
         if name == EMBEDDINGS:
             write_embedded(train, runs[name] / "bundle")
             continue
-        settings = ClassicalSettings(str(data), name, seed=1, window_s=2.0, windows=N_WINDOWS)
+        settings = ClassicalSettings(str(data), name, 1, window_s=2.0, windows=N_WINDOWS, selection=SELECTED[name])
         fit_classical(train, settings, runs[name] / "bundle", name=name)
         (runs[name] / "settings.json").write_text(json.dumps(settings.to_json()))
     two_speakers(data)
-    members = (str(runs["logistic"]), str(runs["forest"]))
+    members = (str(runs["logistic"]), str(runs["knn"]))
     runs["stack"] = folder / "stack"
     train_stack(runs["stack"], StackSettings(str(data), members, folds=2, seed=1, windows=2 * N_WINDOWS))
     return runs

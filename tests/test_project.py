@@ -17,7 +17,10 @@ from synth import __main__ as synth
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ROOMS = ("apps", "audio", "model", "synth")
-DOCUMENTS = ("README.md", "data/README.md", "docs/evaluation.md", "docs/explaining.md", "docs/exports.md")
+DOCUMENTS = (
+    *("README.md", "data/README.md", "docs/classical.md"),
+    *("docs/evaluation.md", "docs/explaining.md", "docs/exports.md", "docs/networks.md"),
+)
 
 
 def documented_commands() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +16,15 @@ from model.classical.selection import SELECTIONS
 
 if TYPE_CHECKING:
     from model.training.evaluate import Table
+    from model.training.splits import Division
 
 METAS = ("logistic", "xgboost")
 """Those of `model.training.stacking`, for `--help` without loading it."""
 
-OURS = ("selection", "windows", "meta", "folds")
+OURS = ("selection", "windows", "meta", "stack_folds")
 """Arguments that networks do not take."""
 
-NETWORK_ONLY = ("recipe", "resume", "config", "epochs", "batch_size", "learning_rate", "patience", "network")
+NETWORK_ONLY = ("recipe", "resume", "config", "epochs", "batch_size", "learning_rate", "patience", "network", "minutes")
 """Arguments that only networks take."""
 
 _log = logging.getLogger(__name__)
@@ -39,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--selection", choices=SELECTIONS, metavar="NAME", help=told)
     add("--windows", type=int, help="windows that a classical system or a stack learns from (default: 2000)")
     add("--meta", choices=METAS, metavar="NAME", help=f"what weighs a stack: {', '.join(METAS)} (default: {METAS[0]})")
-    add("--folds", type=int, help="parts, by speaker, that a stack's members are fitted anew without (default: 3)")
+    told = "parts, by speaker, that a stack's members are fitted anew without (default: 3)"
+    add("--stack-folds", type=int, metavar="K", help=told)
 
 
 def is_asked_for(arguments: argparse.Namespace) -> bool:
@@ -52,7 +55,7 @@ def is_asked_for(arguments: argparse.Namespace) -> bool:
     """
     other = arguments.classical is not None or arguments.stack is not None
     unfit = [name for name in (NETWORK_ONLY if other else OURS) if getattr(arguments, name, None) is not None]
-    unfit += [name for name in ("meta", "folds") if arguments.classical and getattr(arguments, name) is not None]
+    unfit += [name for name in ("meta", "stack_folds") if arguments.classical and getattr(arguments, name) is not None]
     if arguments.stack is not None:
         unfit += [n for n in ("selection", "window_s", "from_pretrained") if getattr(arguments, n) is not None]
     if arguments.classical == EMBEDDINGS:
@@ -66,8 +69,8 @@ def is_asked_for(arguments: argparse.Namespace) -> bool:
     return other
 
 
-def run(arguments: argparse.Namespace, runs: Path) -> int:
-    """Train what was asked for, print the test table, and return 0.
+def run(arguments: argparse.Namespace, runs: Path, divisions: Sequence[Division]) -> int:
+    """Train what was asked for, once for each division of the set, print the test tables, and return 0.
 
     Raises
     ------
@@ -76,14 +79,19 @@ def run(arguments: argparse.Namespace, runs: Path) -> int:
     ToolkitError
         When the set or a member is broken, or a package is missing.
     """
+    from model.training.folds import as_text, run_folders, sum_up
     from model.training.runs import report
 
     what = arguments.classical or "stack"
     folder = arguments.out or runs / f"{arguments.data.resolve().stem}-{what}-{datetime.now():%Y%m%d-%H%M%S}"
     _log.info("run: %s", folder)
     train = _stack if arguments.classical is None else _classical
-    print(report(train(arguments, folder)), flush=True)
-    _log.info("model: %s", folder / "bundle")
+    folders = run_folders(folder, divisions)
+    for each, division in zip(folders, divisions, strict=True):
+        print(report(train(arguments, each, division)), flush=True)
+        _log.info("model: %s", each / "bundle")
+    if len(folders) > 1:
+        print(f"\n{as_text(sum_up(folder, folders))}", flush=True)
     return 0
 
 
@@ -91,17 +99,27 @@ def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
 
 
-def _classical(arguments: argparse.Namespace, folder: Path) -> dict[str, Table]:
+def _classical(arguments: argparse.Namespace, folder: Path, division: Division) -> dict[str, Table]:
     from model.training.classical import ClassicalSettings, train_classical
 
     given = _given(arguments, "seed", "window_s", "windows", "selection")
     if arguments.classical == EMBEDDINGS:
-        given["network"] = str(arguments.from_pretrained or SHIPPED)
-    return train_classical(folder, ClassicalSettings(str(arguments.data), arguments.classical, **given))
+        given["network"] = str(_member(arguments.from_pretrained or SHIPPED, division))
+    settings = ClassicalSettings(str(arguments.data), arguments.classical, division=division, **given)
+    return train_classical(folder, settings)
 
 
-def _stack(arguments: argparse.Namespace, folder: Path) -> dict[str, Table]:
+def _stack(arguments: argparse.Namespace, folder: Path, division: Division) -> dict[str, Table]:
     from model.training.stacking import StackSettings, train_stack
 
-    given = _given(arguments, "seed", "windows", "meta", "folds")
-    return train_stack(folder, StackSettings(str(arguments.data), tuple(map(str, arguments.stack)), **given))
+    given = _given(arguments, "seed", "windows", "meta", "stack_folds")
+    members = tuple(str(_member(run, division)) for run in arguments.stack)
+    return train_stack(folder, StackSettings(str(arguments.data), members, division=division, **given))
+
+
+def _member(run: Path, division: Division) -> Path:
+    """Return the run that belongs to a division: that of its fold, where a cross-validation is given."""
+    from model.training.folds import fold_folder
+
+    fold = fold_folder(run, division.fold)
+    return fold if fold.is_dir() else run

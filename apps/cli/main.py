@@ -19,6 +19,7 @@ from typing import Any
 from apps.cli import (
     calibrate,
     check,
+    compare,
     corpora,
     detect,
     evaluate,
@@ -45,6 +46,7 @@ COMMANDS = {
     "insight": insight,
     "corpora": corpora,
     "export": export,
+    "compare": compare,
 }
 """Name -> module. What starts with anything else is meant for `detect`."""
 

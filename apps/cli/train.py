@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from apps.cli import fitting
 from audio.errors import UsageError
-from model.bundle import SHIPPED
+from model.bundle import SHIPPED, read_bundle
+from model.networks import ARCHITECTURES, DEFAULT
 
 if TYPE_CHECKING:
     from model.training.recordings import Splices
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from model.training.splits import Division
     from synth.order import Order
 
-HELP = "Train the CNN -> SimpleRNN -> LSTM detector on a set of real, fake and hybrid clips."
+HELP = "Train the CNN -> SimpleRNN -> LSTM detector, or another network, on a set of real, fake and hybrid clips."
 
 EXAMPLE = """\
 examples:
@@ -31,6 +32,7 @@ examples:
   python script.py --model runs/mine-20260101-120000 CLIP            judge a recording with it
   python train_cnnrnnlstm.py --recipe recipe.toml --epochs 20        train on splices made on the fly
   python train_cnnrnnlstm.py --data data/mine --from-pretrained      start from the weights that come with the toolkit
+  python train_cnnrnnlstm.py --data data/mine --network gru          train another network (docs/networks.md)
   python train_cnnrnnlstm.py --data data/mine --folds 5              cross-validation by speaker and generator
   python train_cnnrnnlstm.py --data data/mine --classical forest     hand-made features and a random forest instead
   python train_cnnrnnlstm.py --data data/mine --stack runs/a runs/b  a stack of runs; the like: docs/classical.md
@@ -48,7 +50,7 @@ RUNS = Path("runs")
 SETTINGS = ("epochs", "batch_size", "seed", "learning_rate", "patience", "window_s")
 """Arguments that are settings of the run under the same name; None leaves the default."""
 
-NOT_RESUMED = ("out", "config", "from_pretrained", "folds", "fold", "leaky_split")
+NOT_RESUMED = ("out", "config", "from_pretrained", "network", "minutes", "folds", "fold", "leaky_split")
 """Other arguments that say what a run is; one that goes on knows it."""
 
 FINE_TUNING_RATE = 1e-3
@@ -72,6 +74,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fine-tune the weights of a bundle (default: the shipped ones)",
     )
     parser.add_argument(
+        "--network",
+        choices=ARCHITECTURES,
+        metavar="NAME",
+        help=f"which network: {', '.join(ARCHITECTURES)} (default: {DEFAULT})",
+    )
+    parser.add_argument(
         "--folds",
         type=int,
         metavar="K",
@@ -82,6 +90,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--leaky-split",
         action="store_true",
         help="draw clips at random, the same voices on both sides: shows how a 99 %% comes about, and measures nothing",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="as many epochs and steps as take about so much processor time here, instead of --epochs",
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings; those given here win")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder of the run (default: runs/SET-DATE-TIME)")
@@ -105,17 +119,21 @@ def run(arguments: argparse.Namespace) -> int:
     Raises
     ------
     UsageError
-        When settings are given with --resume, or the run's folder is taken.
+        When settings are given with --resume, the run's folder is taken, or what is to be fine-tuned is no network.
     ToolkitError
         When the set, the recipe or the run is broken.
     """
+    divisions = _divisions(arguments)
     if fitting.is_asked_for(arguments):
-        return fitting.run(arguments, RUNS)
+        return fitting.run(arguments, RUNS, divisions)
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
     if arguments.resume is not None and (given or any(getattr(arguments, name) for name in NOT_RESUMED)):
         raise UsageError("--resume goes on with the run's own settings; it takes no other argument")
+    if arguments.minutes is not None and (arguments.recipe is not None or arguments.epochs is not None):
+        raise UsageError("--minutes: decides the epochs on a set; it goes with neither --epochs nor --recipe")
     order = _read_order(arguments.recipe) if arguments.recipe is not None else None
-    divisions = _divisions(arguments)
+    if arguments.from_pretrained is not None:
+        read_bundle(arguments.from_pretrained).require_network("--from-pretrained")
     from model.training.quiet import load_tensorflow
 
     load_tensorflow()
@@ -173,22 +191,24 @@ def _resumed(folder: Path) -> list[tuple[Path, TrainSettings]]:
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings of the file, and of the network that is fine-tuned.
+    """Return the settings of the file, and of the network that is asked for or fine-tuned.
 
     Raises
     ------
     UsageError
-        When the file asks for another network than the one that is fine-tuned.
+        When another network is asked for than the one that is fine-tuned.
     """
-    from model.bundle import read_bundle
+    from model.networks import config_type
     from model.training.settings import read_config, settings_like
 
-    settings = {} if arguments.config is None else read_config(arguments.config)
+    asked = arguments.network
+    settings = {} if arguments.config is None else read_config(arguments.config, architecture=asked)
     if arguments.from_pretrained is None:
-        return settings
+        return settings if asked is None else {"network": config_type(asked)(), **settings}
     bundle = read_bundle(arguments.from_pretrained)
-    bundle.require_network("--from-pretrained")
     wanted = {**settings_like(bundle), "start_from": str(bundle.path.resolve())}
+    if asked not in (None, wanted["network"].architecture):
+        raise UsageError(f"--network: expected {wanted['network'].architecture} like {bundle.path}. Received: {asked}")
     if other := sorted(name for name in wanted.keys() & settings.keys() if settings[name] != wanted[name]):
         raise UsageError(f"{arguments.config}: expected {', '.join(other)} of {bundle.path}, or none. Leave them out")
     return {"learning_rate": FINE_TUNING_RATE, **settings, **wanted}
@@ -218,7 +238,8 @@ def _started(
 ) -> list[tuple[Path, TrainSettings]]:
     """Begin a run, or one for each fold, after a look at the set, so that a broken one leaves no run behind."""
     from model.training.examples import read_set
-    from model.training.folds import fold_folder
+    from model.training.folds import run_folders
+    from model.training.pace import within
     from model.training.runs import start_run
     from model.training.settings import TrainSettings
     from model.training.splits import OWN
@@ -230,7 +251,9 @@ def _started(
             read_set(arguments.data, seed=settings.seed, needed=needed, division=settings.division)
     else:
         all_settings = [TrainSettings(data=str(folder / "set"), splices=order.to_json(), **given)]
-    folders = [folder] if len(divisions) == 1 else [fold_folder(folder, each.fold) for each in divisions]
+    if arguments.minutes is not None:
+        all_settings = [within(settings, arguments.minutes) for settings in all_settings]
+    folders = run_folders(folder, divisions)
     for each, settings in zip(folders, all_settings, strict=True):
         start_run(each, settings)
     return list(zip(folders, all_settings, strict=True))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
@@ -59,6 +61,11 @@ class Outcome:
         figures = {name: Value(**value) for name, value in facts.pop("figures").items()}
         confusion = tuple(tuple(counts) for counts in facts.pop("confusion"))
         return cls(**facts, figures=figures, confusion=confusion)
+
+
+def read_outcomes(path: Path) -> list[Outcome]:
+    """Read `comparison.json`, one row a line."""
+    return [Outcome.from_row(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def joined(folds: Sequence[Outcome]) -> Outcome:

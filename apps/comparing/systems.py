@@ -15,6 +15,15 @@ MEMBERS = ("logistic", "forest", "xgboost")
 """What the stack stands on: they are fitted anew for each of its folds, which would take networks too long."""
 
 
+CLASSICAL: Mapping[str, str] = {
+    "svm": "support vector machine with an RBF kernel over hand-made features",
+    "logistic": "logistic regression over hand-made features",
+    "forest": "random forest over hand-made features",
+    "knn": "nearest neighbours among hand-made features",
+    "xgboost": "gradient-boosted trees (XGBoost) over hand-made features",
+}
+"""Classical systems by their names in `model.classical.pipelines.SYSTEMS`."""
+
 Runs = Callable[[str], Path]
 """Where the run of a system on the same division lies."""
 
@@ -36,8 +45,7 @@ class System:
 
 def systems() -> dict[str, System]:
     """Return every system by its name: networks, ours first, then classical ones, then the stack."""
-    from model.classical.pipelines import EMBEDDINGS, SUMMARIES
-
+    from model.classical.pipelines import EMBEDDINGS
     from model.networks import ARCHITECTURES, DEFAULT
 
     networks = [
@@ -45,12 +53,15 @@ def systems() -> dict[str, System]:
         for name, each in ARCHITECTURES.items()
     ]
     classical = [
-        System(name, summary, partial(_fixed, ("--classical", name)))
-        for name, summary in SUMMARIES.items()
-        if name != EMBEDDINGS
+        System(name, summary, partial(_fixed, ("--classical", name))) for name, summary in CLASSICAL.items()
     ]
     composed = [
-        System(EMBEDDINGS, SUMMARIES[EMBEDDINGS], partial(_of_network, EMBEDDINGS, DEFAULT), needs=(DEFAULT,)),
+        System(
+            EMBEDDINGS,
+            f"support vector machine over what {DEFAULT} makes of a window",
+            partial(_of_network, EMBEDDINGS, DEFAULT),
+            needs=(DEFAULT,),
+        ),
         System(STACK, f"logistic regression over {', '.join(MEMBERS)}", _stacked, needs=MEMBERS),
     ]
     return {each.name: each for each in (*networks, *classical, *composed)}

@@ -46,6 +46,12 @@ WITH_RANGE = ("macro_f1", "clip_eer", "segment_eer_20ms", "segment_eer_20ms_hybr
 NAIVE = ("accuracy", "macro_f1", "clip_eer")
 """Figures of the naive split that stand beside them."""
 
+LOCALISATION = ("segment_eer_20ms", "segment_eer_20ms_hybrids", "boundary_error_s")
+"""Figures of where: the less the better."""
+
+OURS = "cnnrnnlstm"
+"""The network that the toolkit stands on."""
+
 FAILED = "failed"
 
 
@@ -126,6 +132,22 @@ def _text(found: Value, column: Column, *, with_range: bool) -> str:
 def notes(outcomes: Sequence[Outcome]) -> list[str]:
     """Say what the table cannot: why systems failed."""
     return [f"{row.system}: {error}" for row in rows(outcomes) for error in row.errors]
+
+
+def leaders(outcomes: Sequence[Outcome], *, ours: str = OURS) -> list[str]:
+    """Say of each figure of localisation who leads, and how far ours is behind; nothing without ours."""
+    found = {row.system: row.honest for row in rows(outcomes) if row.honest is not None}
+    told = []
+    for key in LOCALISATION:
+        column = COLUMNS[key]
+        values = {name: value for name, each in found.items() if (value := each.of(key).value) is not None}
+        if ours not in values:
+            continue
+        first = min(values, key=lambda name: values[name])
+        line = f"- {column.heading}: {first} leads with {column.write(values[first])}"
+        ahead = f", {column.write(values[ours] - values[first])} better than ours ({column.write(values[ours])})"
+        told.append(line if first == ours else line + ahead)
+    return told
 
 
 def csv_text(outcomes: Sequence[Outcome]) -> str:

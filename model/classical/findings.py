@@ -101,7 +101,8 @@ class Material:
 
     def _at(self, places: Sequence[int]) -> Material:
         clips, measured, in_sample = self.clips, self.measured, self.in_sample
-        return Material(*(tuple(part[i] for i in places) for part in (clips, measured, in_sample)))  # type: ignore[arg-type]
+        kept = (tuple(part[i] for i in places) for part in (clips, measured, in_sample))
+        return Material(*kept)  # type: ignore[arg-type]
 
     @property
     def is_fake(self) -> Flags:

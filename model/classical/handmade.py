@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,7 +107,7 @@ VOICED_GROUPS = (
 VOICE_GROUPS = (
     Group("voiced_share", 1, "1", "share of voiced frames", "Boersma 1993"),
     Group("jitter", 1, "1", "mean change of the period from frame to frame over its mean", "after Lieberman 1963"),
-    Group("shimmer", 1, "1", "mean change of the RMS from frame to frame over its mean", "after Koike 1973"),
+    Group("shimmer", 1, "1", "mean change of the RMS from frame to frame over its mean", "after Koike 1969"),
 )
 """Statistics themselves, over voiced frames. From frame to frame, not from period to period as in a clinic."""
 
@@ -272,7 +273,7 @@ def _contrast_bands(n_bins: int) -> tuple[tuple[slice, int], ...]:
     """The bins of each band, and how many of them are extreme; neighbours meet in a bin, as librosa's do."""
     hz = np.linspace(0.0, SAMPLE_RATE / 2, n_bins)
     bands, last_band = [], len(CONTRAST_HZ) - 2
-    for band, (low_hz, high_hz) in enumerate(zip(CONTRAST_HZ, CONTRAST_HZ[1:], strict=False)):
+    for band, (low_hz, high_hz) in enumerate(pairwise(CONTRAST_HZ)):
         inside = np.flatnonzero((hz >= low_hz) & (hz <= high_hz))
         first = inside[0] - (band > 0)
         stop = n_bins if band == last_band else inside[-1] + 1

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +66,27 @@ class Head:
         if not len(rows):
             return np.zeros((0, len(self.classes)))
         read = rows[:, self.columns]
-        if self.booster is None:
-            return np.asarray(self.pipeline.predict_proba(read), dtype=np.float64)
-        found = np.asarray(self.booster.inplace_predict(self.pipeline.transform(read)), dtype=np.float64)
+        with one_thread():
+            if self.booster is None:
+                return np.asarray(self.pipeline.predict_proba(read), dtype=np.float64)
+            found = np.asarray(self.booster.inplace_predict(self.pipeline.transform(read)), dtype=np.float64)
         return found if found.ndim == 2 else np.stack([1.0 - found, found], axis=1)
 
     def facts(self, names: Sequence[str]) -> dict[str, Any]:
         """Return what a bundle says of it: the names of the features that it reads, and its classes."""
         return {"features": [names[i] for i in self.columns], "classes": list(self.classes)}
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Keep matrix products and neighbours to one thread: a window is small, and two would wait for each other."""
+    return _controller().limit(limits=1)
+
+
+@lru_cache(maxsize=1)
+def _controller() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def required(package: str) -> Any:

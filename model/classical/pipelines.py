@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audio.errors import ModelError
-from model.classical.heads import Head, required
+from model.classical.heads import Head, one_thread, required
 from model.classical.selection import PCA_SHARE, selected
 
 EMBEDDINGS = "svm-embeddings"
@@ -82,9 +82,10 @@ def fit_head(rows: Float, classes: Classes, recipe: Recipe) -> Head:
     steps = _steps(recipe, n_rows=len(rows))
     pipeline = pipeline_type([*steps[:1], *_components(recipe), *steps[1:]])
     read = rows[:, columns]
-    if recipe.classifier != "xgboost":
-        return Head(pipeline.fit(read, classes), columns, tuple(present.tolist()))
-    booster = _boosted(pipeline.fit_transform(read), np.searchsorted(present, classes), recipe)
+    with one_thread():  # sums in one order, whatever the machine
+        if recipe.classifier != "xgboost":
+            return Head(pipeline.fit(read, classes), columns, tuple(present.tolist()))
+        booster = _boosted(pipeline.fit_transform(read), np.searchsorted(present, classes), recipe)
     return Head(pipeline, columns, tuple(present.tolist()), booster)
 
 

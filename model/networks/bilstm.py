@@ -26,4 +26,9 @@ class NetworkConfig(RecurrentConfig):
 
 def build(features: FeatureConfig, config: NetworkConfig, *, helpers: Collection[str] = ()) -> keras.Model:
     """Build the untrained network: `model.networks.build` says what it takes and gives."""
-    return stacked(features, config, lambda units: layers.Bidirectional(layers.LSTM(units, return_sequences=True)), helpers=helpers)
+    return stacked(
+        features,
+        config,
+        lambda units: layers.Bidirectional(layers.LSTM(units, return_sequences=True)),
+        helpers=helpers,
+    )

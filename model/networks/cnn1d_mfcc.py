@@ -5,10 +5,10 @@
     convolution  (batch, frames, channels)   along time; time keeps its length
     heads        see `model.networks.parts`; `early` from halfway up the convolutions
 
-MFCC: Davis and Mermelstein, "Comparison of parametric representations for monosyllabic word recognition", IEEE Trans. ASSP
-1980; convolution along time: Waibel et al., "Phoneme recognition using time-delay neural networks", IEEE Trans. ASSP
-1989. The log-mel that comes in has lost the mean of each band and has unit variance, so that the coefficients are those of
-librosa less their mean over the window, over one number for all.
+MFCC: Davis and Mermelstein, "Comparison of parametric representations for monosyllabic word recognition", IEEE Trans.
+ASSP 1980; convolution along time: Waibel et al., "Phoneme recognition using time-delay neural networks", IEEE Trans.
+ASSP 1989. The log-mel that comes in has lost the mean of each band and has unit variance, so that the coefficients are
+those of librosa less their mean over the window, over one number for all.
 """
 
 from __future__ import annotations

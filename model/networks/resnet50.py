@@ -5,14 +5,15 @@
     fused        (batch, frames, units)   all four, brought back to frames and added up
     heads        see `model.networks.parts`; `early` from the first stage
 
-He et al., "Deep residual learning for image recognition", CVPR 2016; the layers are those of keras.applications, without
-weights, and nothing is downloaded.
+He et al., "Deep residual learning for image recognition", CVPR 2016; the layers are those of keras.applications,
+without weights, and nothing is downloaded.
 
-ResNet50 halves time five times, and a score is wanted every 20 ms. Taking the strides out of time would make it 15 times as
-slow. So frames read every stage, as feature pyramids do (Lin et al., CVPR 2017): deep stages know what it is, and each of
-their steps is repeated for the frames it stands for; the first knows where, and each of its steps gives four frames numbers
-of their own (sub-pixel convolution: Shi et al., CVPR 2016). A stage has ceil(frames / stride) steps at any length, so
-that there is one for every frame; what its last step says beyond the end is left out, and nothing is padded to a multiple.
+ResNet50 halves time five times, and a score is wanted every 20 ms. Without its strides in time, the last stage would
+have 32 times as much to do. So frames read every stage, as feature pyramids do (Lin et al., CVPR 2017): deep stages
+know what it is, and each of their steps is repeated for the frames it stands for; the first knows where, and each of
+its steps gives four frames numbers of their own (sub-pixel convolution: Shi et al., CVPR 2016). A stage has
+ceil(frames / stride) steps at any length, so that there is one for every frame; what its last step says beyond the end
+is left out, and nothing is padded to a multiple.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@
 
 Bai, Kolter and Koltun, "An empirical evaluation of generic convolutional and recurrent networks for sequence modeling",
 arXiv:1803.01271, 2018: dilations that double, two convolutions with spatial dropout in a residual block. Two things
-differ. Theirs are causal; a window is there whole, so these look both ways. Theirs have weight normalisation; these have
-batch normalisation like all networks here. Six blocks of 3 frames hear 2.5 s to either side.
+differ. Theirs are causal; a window is there whole, so these look both ways. Theirs have weight normalisation; these
+have batch normalisation like all networks here. Six blocks of 3 frames hear 2.5 s to either side.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def build(features: FeatureConfig, config: NetworkConfig, *, helpers: Collection
     for block in range(config.n_blocks):
         x = _residual(x, config, dilation=2**block)
         given.append(x)
-    x = layers.Dropout(config.dropout)(x)
+    x = layers.Dropout(config.dropout)(normalised(x))  # the blocks add up: without it, the heads begin saturated
     early = given[(len(given) - 1) // 2]
     return with_heads(spectrogram, x, config, early=early, units=config.channels, helpers=helpers)
 

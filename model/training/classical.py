@@ -3,12 +3,13 @@
     set -> windows with their truth (model.training.examples) -> features -> rows -> two heads -> bundle
 
 RUN/settings.json, RUN/bundle/ and RUN/metrics.json are as those of a network's run. The same seed on the same set gives
-the same files. TensorFlow is needed only to write down the network that embeddings come from.
+the same scores. TensorFlow is needed only to write down the network that embeddings come from.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import count, takewhile
@@ -29,7 +30,8 @@ from model.classical.system import CLIP, FRAMES
 from model.features import FRAME_HOP_SAMPLES
 from model.training.evaluate import Table
 from model.training.examples import Augmentation, Batches, TrainingSet, Window, read_set
-from model.training.runs import expect_new, finish, start_run
+from model.training.runs import expect_new, finish, start_run, write_cost
+from model.training.splits import OWN_SPLITS, Division
 
 FRAMES_EACH = 8
 """Frames of each kind, fake and not, that are drawn from a window: its neighbours say nearly the same."""
@@ -58,6 +60,8 @@ class ClassicalSettings:
     """One of `model.classical.selection.SELECTIONS`; embeddings are taken as they are."""
     network: str | None = None
     """Bundle of the network whose embeddings are classified; its windows are the system's."""
+    division: Division = OWN_SPLITS
+    """Other splits than those of the set."""
     kind: str = CLASSICAL
 
     def __post_init__(self) -> None:
@@ -86,6 +90,11 @@ class ClassicalSettings:
     def to_json(self) -> dict[str, Any]:
         """The settings as a JSON object."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ClassicalSettings:
+        """Rebuild from `to_json`; raises `TypeError` when `data` is none."""
+        return cls(**{**data, "division": Division(**data["division"])})
 
 
 def check_numbers(seed: int, windows: int, window_s: float = 1.0) -> None:
@@ -123,8 +132,10 @@ def train_classical(run: Path, settings: ClassicalSettings) -> dict[str, Table]:
         When the set is broken or too small, or a package is missing.
     """
     begin(run)
-    training_set = read_set(Path(settings.data), seed=settings.seed)
+    training_set = read_set(Path(settings.data), seed=settings.seed, division=settings.division)
+    began = time.process_time()
     bundle = fit_classical(training_set.split("train"), settings, run / BUNDLE_FOLDER, name=run.name)
+    write_cost(run, parameters=None, cpu_seconds=time.process_time() - began)
     start_run(run, settings)
     return finish(run, bundle, training_set, seed=settings.seed)
 

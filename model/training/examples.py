@@ -561,7 +561,7 @@ def stream(
     Yields
     ------
     (features, {"frames", "clip_logits"}, {"frames", "clip_logits"}): inputs, targets and sample weights; both also for
-    each of the `helpers` (`model.networks.cnnrnnlstm.HELPERS`)
+    each of the `helpers` (`model.networks.parts.HELPERS`)
     """
     import tensorflow as tf
 

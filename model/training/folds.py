@@ -16,6 +16,7 @@ from typing import Any
 from audio.atomic import replacing
 from model.training.evaluate import Table, figure_text
 from model.training.runs import METRICS_NAME
+from model.training.splits import Division
 
 FIGURES = {
     "accuracy": "accuracy",
@@ -29,6 +30,11 @@ FIGURES = {
 def fold_folder(run: Path, fold: int) -> Path:
     """Return where the run of a fold lies."""
     return run / f"fold-{fold}"
+
+
+def run_folders(run: Path, divisions: Sequence[Division]) -> list[Path]:
+    """Return where the runs of a set's divisions lie: in the folder itself where there is only one."""
+    return [run] if len(divisions) == 1 else [fold_folder(run, each.fold) for each in divisions]
 
 
 def fold_folders(run: Path) -> list[Path]:

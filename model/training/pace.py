@@ -6,9 +6,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from model.networks import cnnrnnlstm
-from model.training.examples import Batches, read_set
-from model.training.fit import compile_model
+from audio.errors import UsageError
+from model.training.examples import read_set
+from model.training.fit import prepare
 from model.training.settings import TrainSettings
 
 TRIED = 4
@@ -27,10 +27,17 @@ def within(settings: TrainSettings, cpu_minutes: float) -> TrainSettings:
     Parameters
     ----------
     settings
-        Of a run on a set (not on splices made on the fly).
+        Of a run on a set, not on splices made on the fly.
     cpu_minutes
         The budget, all cores together.
+
+    Raises
+    ------
+    UsageError
+        For a budget that is none.
     """
+    if not cpu_minutes > 0:
+        raise UsageError(f"minutes: expected more than 0. Received: {cpu_minutes:g}")
     steps = max(1, int(60.0 * cpu_minutes / seconds_per_step(settings)))
     epochs = min(LOOKS, steps)
     return replace(settings, epochs=epochs, steps_per_epoch=max(1, round(steps / epochs)))
@@ -39,16 +46,8 @@ def within(settings: TrainSettings, cpu_minutes: float) -> TrainSettings:
 def seconds_per_step(settings: TrainSettings) -> float:
     """Measure the processor time of a training step, in seconds, all threads."""
     training_set = read_set(Path(settings.data), seed=settings.seed, division=settings.division)
-    batches = Batches(
-        training_set.split("train"), settings.window, settings.batch_size, settings.seed, settings.augmentation
-    )
-    model = cnnrnnlstm.build(settings.features, settings.network)
-    compile_model(model, replace(settings, early_loss_weight=0.0, boundary_loss_weight=0.0), batches, n_steps=TRIED + 1)
-    for step in range(TRIED + 1):
-        if step == 1:
-            began = time.process_time()
-        features, frames, weights, classes = batches.batch(step)
-        model.train_on_batch(
-            features, {"frames": frames, "clip_logits": classes}, {"frames": weights, "clip_logits": None}
-        )
+    ready = prepare(replace(settings, epochs=1, steps_per_epoch=1 + TRIED), training_set)
+    ready.model.fit(ready.stream(0, 1), verbose=0)
+    began = time.process_time()
+    ready.model.fit(ready.stream(1, 1 + TRIED), verbose=0)
     return (time.process_time() - began) / TRIED

@@ -75,8 +75,9 @@ def read_settings(run: Path) -> dict[str, Any]:
     return found
 
 
-def write_cost(run: Path, *, parameters: int, cpu_seconds: float) -> None:
-    """Write `cost.json`: numbers that were learnt, and seconds of processor time that learning took, all threads."""
+def write_cost(run: Path, *, parameters: int | None, cpu_seconds: float) -> None:
+    """Write `cost.json`: numbers that were learnt, None where that says nothing, and seconds of processor time that
+    learning took, all threads."""
     with replacing(run / COST_NAME) as beside:
         beside.write_text(json.dumps({"parameters": parameters, "cpu_seconds": cpu_seconds}) + "\n", encoding="utf-8")
 

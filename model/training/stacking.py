@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -40,7 +41,8 @@ from model.training.classical import (
 )
 from model.training.evaluate import Table
 from model.training.examples import Augmentation, Batches, TrainingSet, Window, read_set
-from model.training.runs import finish, read_settings, start_run
+from model.training.runs import finish, read_settings, start_run, write_cost
+from model.training.splits import OWN_SPLITS, Division
 
 METAS = ("logistic", "xgboost")
 """Meta-classifiers, the default first."""
@@ -59,10 +61,12 @@ class StackSettings:
     runs: tuple[str, ...]
     """Runs of the members, each a folder with settings and a bundle."""
     meta: str = METAS[0]
-    folds: int = 3
+    stack_folds: int = 3
     seed: int = 0
     windows: int = 2_000
     """Windows that the heads learn from at least, over all folds."""
+    division: Division = OWN_SPLITS
+    """Other splits than those of the set: those that the members were trained on."""
     kind: str = STACK
 
     def __post_init__(self) -> None:
@@ -77,8 +81,8 @@ class StackSettings:
             raise UsageError(f"meta: expected one of {', '.join(METAS)}. Received: {self.meta!r}")
         if len(self.runs) < 2:
             raise UsageError(f"stack: expected two runs or more. Received: {', '.join(self.runs)}")
-        if self.folds < 2:
-            raise UsageError(f"folds: expected 2 or more. Received: {self.folds}")
+        if self.stack_folds < 2:
+            raise UsageError(f"stack-folds: expected 2 or more. Received: {self.stack_folds}")
         check_numbers(self.seed, self.windows)
 
     def to_json(self) -> dict[str, Any]:
@@ -113,6 +117,8 @@ def read_members(settings: StackSettings) -> list[Member]:
             raise UsageError(f"stack: expected runs on a set, received one on a recipe, {member.bundle.path}")
         if Path(str(member.settings.get("data"))).resolve() != Path(settings.data).resolve():
             log.warning("%s: was trained on another set, which may hold clips of this one's tests", member.bundle.path)
+        elif Division(**member.settings.get("division", {})) != settings.division:
+            raise UsageError(f"stack: expected members of the same splits as the stack. Received: {member.bundle.path}")
     lengths = {member.bundle.window_samples for member in members}
     if len(lengths) > 1:
         told_lengths = ", ".join(f"{m.bundle.path} {m.bundle.window_samples}" for m in members)
@@ -131,8 +137,8 @@ def train_stack(run: Path, settings: StackSettings) -> dict[str, Table]:
         When the set is broken or has too few speakers, a member cannot be fitted anew, or a package is missing.
     """
     begin(run)
-    training_set, members = read_set(Path(settings.data), seed=settings.seed), read_members(settings)
-    folder = run / BUNDLE_FOLDER
+    training_set = read_set(Path(settings.data), seed=settings.seed, division=settings.division)
+    members, folder, began = read_members(settings), run / BUNDLE_FOLDER, time.process_time()
     rows = out_of_fold(training_set, members, settings, run / FOLDS_FOLDER)
     files = [file for i, member in enumerate(members) for file in _copied(member.bundle, folder, i)]
     window_samples = members[0].bundle.window_samples
@@ -153,6 +159,7 @@ def train_stack(run: Path, settings: StackSettings) -> dict[str, Table]:
     names = (frame_names(len(members)), clip_names(len(members)))
     bundle = write_heads(facts, heads, names, system={"members": len(members)}, files=tuple(files))
     shutil.rmtree(run / FOLDS_FOLDER, ignore_errors=True)
+    write_cost(run, parameters=None, cpu_seconds=time.process_time() - began)
     start_run(run, settings)
     return finish(run, bundle, training_set, seed=settings.seed)
 
@@ -170,7 +177,7 @@ def out_of_fold(training_set: TrainingSet, members: Sequence[Member], settings: 
     """Gather what members say of windows whose speakers they have not heard."""
     train = training_set.split("train")
     found = []
-    parts = folds(train.clips, n_folds=settings.folds, seed=settings.seed)
+    parts = folds(train.clips, n_folds=settings.stack_folds, seed=settings.seed)
     for k, held in enumerate(parts):
         out = set(held.tolist())
         kept = [clip for i, clip in enumerate(train.clips) if i not in out]
@@ -231,8 +238,8 @@ def fitted_anew(member: Member, training_set: TrainingSet, place: Path) -> Syste
     if "kind" not in member.settings:
         return open_system(_network_anew(member.settings, training_set, place))
     try:
-        settings = ClassicalSettings(**member.settings)
-    except TypeError as error:
+        settings = ClassicalSettings.from_json(member.settings)
+    except (KeyError, TypeError) as error:
         raise ModelError(f"{member.bundle.path}: not the settings of a run: {error}") from None
     if settings.network is not None:
         run = Path(settings.network)

@@ -11,7 +11,7 @@ import pytest
 
 from apps.comparing.outcome import HONEST, LEAKY, Outcome, Value, joined
 from apps.comparing.systems import MEMBERS, STACK, chosen, systems
-from apps.comparing.table import COLUMNS, csv_text, notes, table
+from apps.comparing.table import COLUMNS, csv_text, leaders, notes, table
 from apps.comparing.trial import Plan, Trial, asked, trials
 from audio.errors import UsageError
 
@@ -67,6 +67,14 @@ def test_a_fold_that_failed_makes_the_whole_fail():
     assert half.of("clip_eer").value is None
 
 
+def test_who_leads_is_said_even_if_it_is_another_one():
+    outcomes = [outcome("cnnrnnlstm", boundary_error_s=0.30), outcome("tcn", boundary_error_s=0.10)]
+    (told,) = leaders(outcomes)
+    assert told == "- boundary error, s: tcn leads with 0.10, 0.20 better than ours (0.30)"
+    assert leaders(outcomes, ours="tcn") == ["- boundary error, s: tcn leads with 0.10"]
+    assert leaders(outcomes[1:]) == []
+
+
 def test_rows_and_csv_say_the_same_as_the_outcome():
     given = outcome("a", LEAKY, 2, accuracy=0.1 + 0.2)
     assert Outcome.from_row(given.to_row()) == given
@@ -74,6 +82,13 @@ def test_rows_and_csv_say_the_same_as_the_outcome():
     assert (line["system"], line["split"], line["fold"], line["clips"]) == ("a", LEAKY, "2", "10")
     assert (float(line["accuracy"]), line["macro_f1"]) == (0.1 + 0.2, "")
     assert set(line) >= {*COLUMNS, "error"}
+
+
+def test_every_system_that_can_be_trained_can_be_compared():
+    from model.classical.pipelines import SYSTEMS
+    from model.networks import ARCHITECTURES
+
+    assert set(systems()) == {*ARCHITECTURES, *SYSTEMS, STACK}
 
 
 def test_systems_bring_along_what_they_need():
