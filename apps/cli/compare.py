@@ -23,11 +23,13 @@ EXAMPLE = """\
 examples:
   python script.py compare --data data/mine                                   all systems: hours
   python script.py compare --data data/mine --systems cnnrnnlstm,gru,forest --minutes 5
+  python script.py compare --data data/mine --systems logistic,knn --windows 1000
   python script.py compare --data data/mine --systems all --leaky-split -j 2  with the naive split beside the honest one
   python script.py compare --data data/mine --folds 5                         cross-validation by speaker and generator
 
-Each network gets --minutes of processor time, each classical system what it needs. They learn from the training split
-of the set, are calibrated on dev and judged on its test splits; every run stays in OUT/runs, for `script.py --model`.
+Each network learns for --minutes of processor time, each classical system from --windows of 4 s. All learn from the
+training split of the set, are calibrated on dev and judged on its test splits; every run stays in OUT/runs, for
+`script.py --model`.
 Start it again after a stop: what is done is not done again, and what failed is tried again.
 Writes comparison.json, comparison.csv and report.html into --out.
 exit status: 0 ran, 1 a system failed, 2 wrong usage."""
@@ -40,6 +42,9 @@ ALL = "all"
 MINUTES = 10.0
 """Of processor time that a network learns for unless told otherwise: about a thousand steps of ours."""
 
+WINDOWS = 2_000
+"""That a classical system learns from unless told otherwise."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -49,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data", type=Path, required=True, metavar="DIR", help="the set, with manifest.jsonl")
     add("--systems", default=ALL, metavar="A,B", help="which, by --network and --classical names (default: all)")
     add("--minutes", type=float, default=MINUTES, help="of processor time for each network's training (default: 10)")
+    add("--windows", type=int, default=WINDOWS, help="that each classical system learns from (default: 2000)")
     add("--folds", type=int, metavar="K", help="cross-validation by speaker and generator: mean and deviation")
     add("--leaky-split", action="store_true", help="train all again on clips drawn at random, for columns beside")
     add("--seed", type=int, default=0, help="of folds and trainings (default: 0)")
@@ -78,8 +84,15 @@ def run(arguments: argparse.Namespace) -> int:
     names = list(known) if arguments.systems == ALL else [name.strip() for name in arguments.systems.split(",")]
     wanted = chosen(names, known)
     out = arguments.out or OUT / f"comparison-{arguments.data.resolve().name}"
-    one_core = arguments.workers > 1
-    plan = Plan(arguments.data, out, arguments.seed, arguments.minutes, arguments.folds, one_core=one_core)
+    plan = Plan(
+        arguments.data,
+        out,
+        seed=arguments.seed,
+        cpu_minutes=arguments.minutes,
+        windows=arguments.windows,
+        folds=arguments.folds,
+        one_core=arguments.workers > 1,
+    )
     _look(plan, leaky=arguments.leaky_split)
     outcomes = _outcomes(wanted, plan, leaky=arguments.leaky_split, workers=arguments.workers)
     _write(out, outcomes, plan, wanted)

@@ -50,6 +50,9 @@ class Plan:
     out: Path
     seed: int
     cpu_minutes: float
+    """That each network learns for."""
+    windows: int
+    """That each classical system learns from."""
     folds: int | None
     one_core: bool = False
 
@@ -130,7 +133,7 @@ def asked(trial: Trial, system: System, plan: Plan) -> list[str]:
     runs = partial(_sibling, trial, plan)
     words = ["--data", str(plan.data), "--out", str(run_folder(plan, trial)), "--seed", str(plan.seed)]
     words += system.ask(runs)
-    words += ["--minutes", f"{plan.cpu_minutes:g}"] if system.is_network else []
+    words += ["--minutes", f"{plan.cpu_minutes:g}"] if system.is_network else ["--windows", str(plan.windows)]
     words += ["--leaky-split"] if trial.split == LEAKY else []
     return words if plan.folds is None else [*words, "--folds", str(plan.folds), "--fold", str(trial.fold)]
 

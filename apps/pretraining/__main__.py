@@ -3,7 +3,8 @@
     gather     rows of the corpus whose licence permits it, and the Debian prompts    WORK/voices
     build      a pool of spliced clips (pool.toml)                                    WORK/pool
     train      the network (training.toml)                                            WORK/run
-    calibrate  on dev: probabilities, thresholds, operating points                    WORK/run/bundle
+    anneal     its best weights, at a falling rate (annealing.toml)                   WORK/annealed
+    calibrate  on dev: probabilities, thresholds, operating points                    WORK/annealed/bundle
     publish    the bundle, with where its training recordings came from               --out
 
 Stopped at any point, it goes on from there when started again: the same corpus, recipe and machine give the same
@@ -31,7 +32,9 @@ from model.bundle import BUNDLE_FOLDER, CARD_NAME, KERAS_NAME, ONNX_NAME, SHIPPE
 if TYPE_CHECKING:
     from synth.recipe import Recipe
 
-POOL, TRAINING = (Path(__file__).with_name(name) for name in ("pool.toml", "training.toml"))
+POOL, TRAINING, ANNEALING = (
+    Path(__file__).with_name(f"{name}.toml") for name in ("pool", "training", "annealing")
+)
 
 WORK = Path("runs/pretraining")
 
@@ -71,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--prompts", type=Path, metavar="DIR", help="default: data/voices, fetched from Debian")
     parser.add_argument("--pool", type=Path, default=POOL, metavar="FILE", help="recipe of the pool")
     parser.add_argument("--training", type=Path, default=TRAINING, metavar="FILE", help="settings of the training")
+    parser.add_argument("--annealing", type=Path, default=ANNEALING, metavar="FILE", help="what follows the training")
     parser.add_argument(
         "--ship",
         default=",".join(MAY_SHIP),
@@ -96,13 +100,16 @@ def pretrain(arguments: argparse.Namespace) -> Bundle:
     prompts = fetch_prompts(arguments.prompts or VOICES)
     voices = gather(arguments.corpus, prompts, work / "voices", ships=arguments.ship.split(","))
     recipe = build_pool(read_order(arguments.pool), work / "voices", work / "pool", workers=arguments.workers)
-    settings = train(work / "run", work / "pool", arguments.training)
+    trained = train(work / "run", work / "pool", arguments.training)
+    started = work / "run" / BUNDLE_FOLDER
+    settings = train(work / "annealed", work / "pool", arguments.annealing, start_from=started)
     facts = {
         "settings": settings.to_json(),
+        "settings_before": trained.to_json(),
         "recipe": recipe.to_json(),
         "origins": _origins(work / "voices", voices),
     }
-    return calibrated(work / "run" / BUNDLE_FOLDER, work, facts)
+    return calibrated(work / "annealed" / BUNDLE_FOLDER, work, facts)
 
 
 def build_pool(recipe: Mapping[str, Any], voices: Path, out: Path, *, workers: int) -> Recipe:
@@ -128,8 +135,20 @@ def build_pool(recipe: Mapping[str, Any], voices: Path, out: Path, *, workers: i
     return order.recipe
 
 
-def train(run: Path, pool: Path, training: Path) -> Any:
-    """Train on a pool, or go on with it, and export the network; return the settings."""
+def train(run: Path, pool: Path, training: Path, *, start_from: Path | None = None) -> Any:
+    """Train on a pool, or go on with it, and export the network; return the settings.
+
+    Parameters
+    ----------
+    run
+        Folder of the run.
+    pool
+        What is learned from.
+    training
+        File of settings.
+    start_from
+        Bundle whose weights it begins with; None: random ones.
+    """
     from model.training.quiet import load_tensorflow
 
     load_tensorflow()
@@ -137,10 +156,13 @@ def train(run: Path, pool: Path, training: Path) -> Any:
     from model.training.fit import fit
     from model.training.run import exported
     from model.training.runs import start_run
-    from model.training.settings import TrainSettings, read_config, read_run
+    from model.training.settings import TrainSettings, read_config, read_run, settings_like
 
     if not (run / "settings.json").exists():
-        start_run(run, TrainSettings(data=str(pool), **read_config(training)))
+        like: dict[str, Any] = {}
+        if start_from is not None:
+            like = {**settings_like(read_bundle(start_from)), "start_from": str(start_from)}
+        start_run(run, TrainSettings(data=str(pool), **{**read_config(training), **like}))
     settings = read_run(run)
     model = fit(run, settings, read_set(pool, seed=settings.seed))
     exported(model, run / BUNDLE_FOLDER, settings, name="pretrained")
@@ -188,9 +210,15 @@ def publish(bundle: Bundle, out: Path) -> Path:
         shutil.copyfile(bundle.path / name, out / name)
     with replacing(out / ATTRIBUTION) as beside:
         beside.write_text(attribution(bundle), encoding="utf-8", newline="\n")
-    settings = {**bundle.training["settings"], "data": "pool"}  # not the path of a machine
-    write_bundle(replace(bundle, path=out, training={**bundle.training, "settings": settings}))
+    facts = {name: _nowhere(bundle.training[name]) for name in ("settings", "settings_before")}
+    write_bundle(replace(bundle, path=out, training={**bundle.training, **facts}))
     return out
+
+
+def _nowhere(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the paths of this machine out of settings."""
+    started = settings["start_from"] and "settings_before"
+    return {**settings, "data": "pool", "start_from": started}
 
 
 def attribution(bundle: Bundle) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audio.errors import ManifestError, UsageError
+from audio.segments import SAMPLE_RATE
 from model.bundle import BUNDLE_FOLDER, CLASSICAL, Bundle, read_bundle, write_bundle
 from model.classical import embeddings, handmade
 from model.classical.handmade import Described
@@ -85,7 +86,7 @@ class ClassicalSettings:
         """Length of a window, a whole number of frames."""
         if self.network is not None:
             return read_bundle(self.network).window_samples
-        return max(1, round(self.window_s * 16_000 / FRAME_HOP_SAMPLES)) * FRAME_HOP_SAMPLES
+        return max(1, round(self.window_s * SAMPLE_RATE / FRAME_HOP_SAMPLES)) * FRAME_HOP_SAMPLES
 
     def to_json(self) -> dict[str, Any]:
         """The settings as a JSON object."""

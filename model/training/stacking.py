@@ -41,7 +41,7 @@ from model.training.classical import (
 )
 from model.training.evaluate import Table
 from model.training.examples import Augmentation, Batches, TrainingSet, Window, read_set
-from model.training.runs import finish, read_settings, start_run, write_cost
+from model.training.runs import SETTINGS_NAME, finish, read_settings, start_run, write_cost
 from model.training.splits import OWN_SPLITS, Division
 
 METAS = ("logistic", "xgboost")
@@ -97,6 +97,8 @@ class Member:
     bundle: Bundle
     settings: Mapping[str, Any]
     """As the run has them."""
+    network: Mapping[str, Any] | None = None
+    """Those of the network behind embeddings."""
 
 
 def read_members(settings: StackSettings) -> list[Member]:
@@ -109,11 +111,9 @@ def read_members(settings: StackSettings) -> list[Member]:
     UsageError
         When one cannot be fitted anew, or their windows differ.
     """
-    members = [Member(read_bundle(run), read_settings(Path(run))) for run in settings.runs]
+    members = [_read_member(Path(run)) for run in settings.runs]
     for member in members:
-        if member.bundle.kind == STACK:
-            raise UsageError(f"stack: expected networks and classical systems, received the stack {member.bundle.path}")
-        if member.settings.get("splices") is not None:
+        if any(known is not None and known.get("splices") is not None for known in (member.settings, member.network)):
             raise UsageError(f"stack: expected runs on a set, received one on a recipe, {member.bundle.path}")
         if Path(str(member.settings.get("data"))).resolve() != Path(settings.data).resolve():
             log.warning("%s: was trained on another set, which may hold clips of this one's tests", member.bundle.path)
@@ -124,6 +124,21 @@ def read_members(settings: StackSettings) -> list[Member]:
         told_lengths = ", ".join(f"{m.bundle.path} {m.bundle.window_samples}" for m in members)
         raise UsageError(f"stack: expected members with windows of one length. Received, in samples: {told_lengths}")
     return members
+
+
+def _read_member(run: Path) -> Member:
+    bundle = read_bundle(run)
+    if bundle.kind == STACK:
+        raise UsageError(f"stack: expected networks and classical systems, received the stack {bundle.path}")
+    settings = read_settings(run)
+    if settings.get("network") is None or "kind" not in settings:
+        return Member(bundle, settings)
+    network = Path(settings["network"])
+    network = network.parent if network.name == BUNDLE_FOLDER else network
+    if not (network / SETTINGS_NAME).is_file():
+        told = f"embeddings of a run of yours, which can be fitted anew, received {bundle.path} on {network}"
+        raise UsageError(f"stack: expected {told}")
+    return Member(bundle, settings, read_settings(network))
 
 
 def train_stack(run: Path, settings: StackSettings) -> dict[str, Table]:
@@ -139,6 +154,7 @@ def train_stack(run: Path, settings: StackSettings) -> dict[str, Table]:
     begin(run)
     training_set = read_set(Path(settings.data), seed=settings.seed, division=settings.division)
     members, folder, began = read_members(settings), run / BUNDLE_FOLDER, time.process_time()
+    shutil.rmtree(run / FOLDS_FOLDER, ignore_errors=True)  # of a run that was stopped, perhaps with other members
     rows = out_of_fold(training_set, members, settings, run / FOLDS_FOLDER)
     files = [file for i, member in enumerate(members) for file in _copied(member.bundle, folder, i)]
     window_samples = members[0].bundle.window_samples
@@ -241,10 +257,8 @@ def fitted_anew(member: Member, training_set: TrainingSet, place: Path) -> Syste
         settings = ClassicalSettings.from_json(member.settings)
     except (KeyError, TypeError) as error:
         raise ModelError(f"{member.bundle.path}: not the settings of a run: {error}") from None
-    if settings.network is not None:
-        run = Path(settings.network)
-        known = read_settings(run.parent if run.name == BUNDLE_FOLDER else run)
-        network = _network_anew(known, training_set, place / "network")
+    if member.network is not None:
+        network = _network_anew(member.network, training_set, place / "network")
         settings = replace(settings, network=str(network.path))
     return open_system(fit_classical(training_set.split("train"), settings, place / BUNDLE_FOLDER, name="fold"))
 

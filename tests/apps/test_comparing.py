@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import csv
+import json
+import sys
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tiny_set import write_tiny_set
 
+from apps.cli import main as cli
+from apps.comparing import trial
 from apps.comparing.outcome import HONEST, LEAKY, Outcome, Value, joined
 from apps.comparing.systems import MEMBERS, STACK, chosen, systems
 from apps.comparing.table import COLUMNS, csv_text, leaders, notes, table
 from apps.comparing.trial import Plan, Trial, asked, trials
 from audio.errors import UsageError
 
-PLAN = Plan(Path("data/mine"), Path("out"), seed=3, cpu_minutes=2.5, folds=None)
+PLAN = Plan(Path("data/mine"), Path("out"), seed=3, cpu_minutes=2.5, windows=70, folds=None)
 
 
 def outcome(system: str, split: str = HONEST, fold: int | None = None, **values: float | None) -> Outcome:
@@ -106,10 +112,54 @@ def test_what_the_training_command_is_asked():
     assert given[6:] == ["--network", "gru", "--minutes", "2.5", "--leaky-split"]
     stacked = asked(Trial(STACK, HONEST, 2), known[STACK], folded)
     members = [str(Path("out", "runs", f"{name}-2")) for name in MEMBERS]
-    assert stacked[6:] == ["--stack", *members, "--folds", "4", "--fold", "2"]
+    assert stacked[6:] == ["--stack", *members, "--windows", "70", "--folds", "4", "--fold", "2"]
 
 
 def test_every_trial_has_a_folder_of_its_own():
     known = systems()
     listed = trials(known.values(), replace(PLAN, folds=3), leaky=True)
     assert len({trial.name for trial in listed}) == len(listed) == len(known) * 2 * 3
+
+
+def test_a_system_that_fails_is_tried_again_and_the_others_stay(tmp_path, monkeypatch, capsys, caplog):
+    write_tiny_set(tmp_path / "tiny")
+    given = ["compare", "--data", tmp_path / "tiny", "--out", tmp_path / "out", "--windows", "40", "--seed", "1"]
+
+    def compare(systems: str) -> int:
+        return cli.main([str(word) for word in [*given, "--systems", systems]])
+
+    monkeypatch.setattr(trial, "TRAIN", (sys.executable, "-c", "import sys; sys.exit('error: no memory left')"))
+    assert compare("logistic") == 1
+    assert "logistic: honest: no memory left" in capsys.readouterr().out
+    monkeypatch.undo()
+    assert compare("logistic") == 0
+    trained = tmp_path / "out" / "runs" / "logistic" / "bundle" / "bundle.json"
+    when = trained.stat().st_mtime_ns
+    assert compare("logistic,knn") == 0
+    assert trained.stat().st_mtime_ns == when
+    rows = [json.loads(line) for line in (tmp_path / "out" / "comparison.json").read_text().splitlines()]
+    assert [(row["system"], row["clips"], row["error"]) for row in rows] == [("logistic", 9, ""), ("knn", 9, "")]
+    assert rows[0]["figures"]["accuracy"]["value"] == pytest.approx(np.trace(np.array(rows[0]["confusion"])[:, :3]) / 9)
+    assert (tmp_path / "out" / "report.html").read_text().count("Confusion matrix of") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--systems", "vgg"), "--systems: expected all or some of cnnrnnlstm"),
+        (("--minutes", "0"), "--minutes: expected more than 0"),
+        (("--folds", "3"), "expected at least 3 generators"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(words, told, tmp_path, caplog):
+    write_tiny_set(tmp_path / "tiny")
+    assert cli.main(["compare", "--data", str(tmp_path / "tiny"), "--out", str(tmp_path / "out"), *words]) == 2
+    (line,) = caplog.messages
+    assert told in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_plain_folders_are_not_compared(tmp_path, caplog):
+    (tmp_path / "real").mkdir()
+    assert cli.main(["compare", "--data", str(tmp_path)]) == 2
+    assert "expected a set with manifest.jsonl" in caplog.text

@@ -37,6 +37,9 @@ def place(tmp_path_factory):
         for name, window_s in (("logistic", 1), ("again", 1), ("short", 0.5)):
             given = ("--selection", "correlation", "--window-s", window_s, "--out", name)
             assert trained("--data", "tiny", "--classical", "logistic", *given, *FEW) == 0
+        shutil.copytree("again", "embedded")
+        settings = json.loads((folder / "embedded" / "settings.json").read_text())
+        (folder / "embedded" / "settings.json").write_text(json.dumps({**settings, "network": "nowhere"}))
         yield folder
 
 
@@ -82,6 +85,7 @@ def test_a_stack_is_trained_and_holds_its_members(place, monkeypatch, capsys):
         (["--data", "tiny", "--stack", "logistic"], 2, "expected two runs or more"),
         (["--data", "tiny", "--stack", "logistic", "nowhere"], 1, "expected a model bundle"),
         (["--data", "tiny", "--stack", "logistic", "short"], 2, "windows of one length. Received, in samples: "),
+        (["--data", "tiny", "--stack", "logistic", "embedded"], 2, "embeddings of a run of yours"),
         (["--data", "lonely", "--stack", "logistic", "again"], 1, "clips of two speakers or more"),
         (["--data", "tiny", "--stack", "logistic", "again", "--window-s", "1"], 2, "--stack takes no --window-s"),
         (["--resume", "logistic"], 2, "a classical model is fitted in one go"),
