@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ROOMS = ("apps", "audio", "model", "synth")
 DOCUMENTS = (
-    *("README.md", "data/README.md", "docs/classical.md"),
+    *("README.md", "data/README.md", "docs/classical.md", "docs/asvspoof2019.md", "docs/insight.md"),
     *("docs/evaluation.md", "docs/explaining.md", "docs/exports.md", "docs/networks.md"),
 )
 

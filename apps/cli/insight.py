@@ -28,7 +28,7 @@ HELP = "Say what distinguishes real from synthetic speech in a set, by hand-made
 EXAMPLE = """\
 examples:
   python script.py insight --data data/mine
-  python script.py insight --data data/mine --split dev --clips 400 --seed 1 -j 2 --out outputs/dev
+  python script.py insight --data data/mine --split train --clips 400 --seed 1 --out outputs/train
 
 Measures as many real as fake clips, at most --clips in all: hand-made features of their speech (docs/classical.md).
 Tells which of them differ and by how much, with intervals by speaker: mutual information, permutation importance on
@@ -75,6 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
     ToolkitError
         When the set is broken, a package is missing, or the report cannot be written.
     """
+    from model.classical.heads import required
+
+    required("sklearn")
     from model.classical.findings import Plan, find, insight_text, write_insight, write_markdown
 
     if arguments.clips < 2 * FEWEST:

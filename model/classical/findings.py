@@ -18,6 +18,7 @@ from audio.atomic import put_between, replacing
 from audio.labels import FAKE
 from audio.manifest import Clip
 from audio.pages import Block, Heading, Paragraph, Picture, Table, table_markdown, table_text, write_page
+from audio.segments import SAMPLE_RATE
 from model.classical import pictures
 from model.classical.handmade import NAMES
 from model.classical.insight import (
@@ -52,11 +53,15 @@ N_LOADINGS = 5
 BEGIN, END = "<!-- insight begin -->", "<!-- insight end -->"
 """Marks in a document that the findings stand between."""
 
+BY = "effects-by-"
+"""How names of pictures of groups begin; a document has the tables alone."""
+
 HOW_TO_READ = (
     "d is Cohen's: the mean of the fake clips less that of the real ones, over the pooled deviation; above 0, fakes"
     " have more. AUC is the share of pairs of a fake and a real clip in which the fake has more; 0.5 says nothing."
-    " Changes are between a fake and the genuine recording that it copies word for word: mean difference over the deviation of the"
-    " differences. An effect tells real from fake in this set; whether synthesis is its cause, only the changes say."
+    " Changes are between a fake and the genuine recording that it copies word for word: mean difference over the"
+    " deviation of the differences. An effect tells real from fake in this set; whether synthesis is its cause,"
+    " only the changes say."
 )
 
 CONDITION_NAMES: Mapping[str, tuple[str, str]] = {
@@ -216,7 +221,7 @@ class Insight:
             "positive_class": FAKE,
             "facts": dict(self.plan.facts),
             "clips": dict(self.counts),
-            "speakers": len({voice(clip) for clip in sample.clips}),
+            "speakers": len(_speakers(sample)),
             "generators": dict(Counter(clip.generator for clip in sample.clips if clip.generator)),
             "pairs": self.n_pairs,
             "left_out": dict(self.plan.left_out),
@@ -243,6 +248,10 @@ class Insight:
             "importance": None if judged is None else float(judged.values[place]),
             "importance_deviation": None if judged is None else float(judged.deviations[place]),
         }
+
+
+def _speakers(sample: Material) -> set[str]:
+    return {clip.speaker for clip in sample.clips} - {""}
 
 
 def _component(found: Components, place: int) -> dict[str, Any]:
@@ -272,7 +281,7 @@ def find(material: Material, plan: Plan) -> Insight:
         found = effects(getattr(sample, of), sample.is_fake, drawn)
         differences = getattr(copies, of) - getattr(sources, of)
         moved = changes(differences, pairs_drawn) if copies.clips else [None] * len(found)
-        return tuple(Line(*name, *each) for name, *each in zip(names, found, moved, strict=True))
+        return tuple(Line(*name, effect, change) for name, effect, change in zip(names, found, moved, strict=True))
 
     return Insight(
         plan=plan,
@@ -331,12 +340,14 @@ def insight_text(found: Insight) -> str:
 def described(found: Insight) -> str:
     """Say in a few sentences what was looked at, and how."""
     sample, plan = found.material.sample, found.plan
-    n_voices = len({voice(clip) for clip in sample.clips})
+    n_nameless = sum(not clip.speaker for clip in sample.clips)
+    nameless = f" (and {n_nameless} clips of unknown ones)" if n_nameless else ""
     n_makers = len({clip.generator for clip in sample.clips} - {""})
     counts = ", ".join(f"{n} {label}" for label, n in sorted(found.counts.items(), reverse=True))
     said = [
-        f"{plan.name}: {counts} clips, {n_voices} speakers, {n_makers} generators; {found.n_pairs} pairs of a genuine"
-        f" recording and its copy. Speech in windows of {WINDOW_SAMPLES / 16_000:g} s.",
+        f"{plan.name}: {counts} clips, {len(_speakers(sample))} speakers{nameless}, {n_makers} generators;"
+        f" {found.n_pairs} pairs of a genuine recording and its copy."
+        f" Speech in windows of {WINDOW_SAMPLES / SAMPLE_RATE:g} s.",
         f"Positive class: fake. Intervals: 95 %, {plan.n_resamples} resamples by speaker. Seed {plan.seed}.",
     ]
     if out := ", ".join(f"{n} {why}" for why, n in plan.left_out.items() if n):
@@ -473,7 +484,7 @@ def drawings(found: Insight) -> dict[str, Picture]:
             for i, aspect in enumerate(ASPECTS)
             for value in parts
         ]
-        drawn[f"effects-by-{name}"] = _forest(rows, f"Cohen's d of the measures, by {name}")
+        drawn[f"{BY}{name}"] = _forest(rows, f"Cohen's d of the measures, by {name}")
     return drawn
 
 
@@ -547,12 +558,12 @@ def write_markdown(path: Path, found: Insight) -> None:
     OSError
         When there is no such document, or the disk fails.
     """
-    drawn = drawings(found)
+    drawn = {name: picture for name, picture in drawings(found).items() if not name.startswith(BY)}
     shown = [f"![{picture.alt}]({path.stem}/{name}.png)" for name, picture in drawn.items()]
     told = [f"**{table.caption}**\n\n{table_markdown(table)}" for table in tables(found)]
     command = f"```console\n$ {found.plan.facts['command']}\n```"
     warned = "\n".join(f"- {line}" for line in warnings(found))
-    parts = [command, described(found), warned, *told, *shown]
+    parts = [command, described(found), HOW_TO_READ, warned, *shown, *told]
     put_between(path, "\n\n".join(part for part in parts if part), begin=BEGIN, end=END)
     for name, picture in drawn.items():
         with replacing(path.parent / path.stem / f"{name}.png") as beside:

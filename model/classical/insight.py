@@ -139,10 +139,11 @@ def _effect(column: Numbers, is_fake: Flags, drawn: Resamples | None) -> Effect:
     n_fake = int(fake.sum())
     centre = float(values.mean()) if values.size else 0.0
     moments = _moments(values - centre, fake)
-    means = [centre + total / n if n else None for n, total in (moments.sum(axis=0)[:2], moments.sum(axis=0)[3:5])]
+    total = moments.sum(axis=0)
+    real, fake_mean = (centre + summed / n if n else None for n, summed in (total[:2], total[3:5]))
     found = interval(cohens_d(sums(_only(drawn, kept), moments))) if drawn is not None else None
-    d = _number(cohens_d(moments.sum(axis=0)[None])[0])
-    return Effect(len(values) - n_fake, n_fake, *means, d, *_ends(found), roc_auc(fake, values))
+    d = _number(cohens_d(total[None])[0])
+    return Effect(len(values) - n_fake, n_fake, real, fake_mean, d, *_ends(found), roc_auc(fake, values))
 
 
 def _ends(found: Interval | None) -> tuple[float | None, float | None]:

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audio import jobs
-from audio.cleaning import FRAME_HOP_SAMPLES, speech_frames
+from audio.cleaning import FRAME_HOP_SAMPLES, SPEECH_FLOOR_DBFS, speech_frames
 from audio.digest import file_sha256
 from audio.errors import AudioError, ToolkitError
+from audio.levels import frame_powers
 from audio.manifest import Clip, resolve
 from audio.reading import read
 from audio.segments import SAMPLE_RATE
@@ -91,15 +92,21 @@ def measure(samples: NDArray[np.floating[Any]]) -> Measured:
     AudioError
         When from its first sound of speech to its last there is less than half a second.
     """
-    speech = speech_frames(samples)
-    found = quality.measure(samples, speech)
-    sounding = np.flatnonzero(speech)
-    heard = samples[sounding[0] * FRAME_HOP_SAMPLES : (sounding[-1] + 1) * FRAME_HOP_SAMPLES] if sounding.size else []
+    heard = _from_sound_to_sound(samples)
     if len(heard) < LEAST_SAMPLES:
         raise AudioError(f"expected half a second of speech or more. Received: {len(heard) / SAMPLE_RATE:.2f} s")
-    windows = _windows(np.asarray(heard))
+    found = quality.measure(samples, speech_frames(samples))
+    windows = _windows(heard)
     conditions = (found.level_dbfs, found.snr_db, found.bandwidth_hz, found.duration_s)
     return Measured(_features(windows), band_levels(windows), pitch_hz(samples), conditions)
+
+
+def _from_sound_to_sound(samples: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Cut off what is too quiet for speech at both ends; without hangover, for what follows may be digital silence."""
+    loud = np.flatnonzero(frame_powers(samples, hop_samples=FRAME_HOP_SAMPLES) >= 10.0 ** (SPEECH_FLOOR_DBFS / 10.0))
+    if not loud.size:
+        return samples[:0]
+    return samples[loud[0] * FRAME_HOP_SAMPLES : (loud[-1] + 1) * FRAME_HOP_SAMPLES]
 
 
 def _windows(samples: NDArray[np.floating[Any]]) -> list[NDArray[np.floating[Any]]]:

@@ -21,6 +21,9 @@ POINTS: Mapping[str, Mapping[str, Any]] = {
 }
 """How the clips of a class are drawn, one by one: they differ in shape."""
 
+_FILLED: Mapping[str, Any] = {"facecolor": PALE}
+_HATCHED: Mapping[str, Any] = {"facecolor": "none", "edgecolor": TINT, "hatch": "///"}
+
 PER_ROW = 2
 """Histograms beside each other: those of a hypothesis."""
 
@@ -84,12 +87,11 @@ def spectrum_png(bands_db: Numbers, is_fake: Flags) -> bytes:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         handles = []
-        for fake, style, (color, hatch) in ((False, LINES[0], (PALE, "")), (True, LINES[1], (TINT, "///"))):
+        for fake, style, face in ((False, LINES[0], _FILLED), (True, LINES[1], _HATCHED)):
             levels = bands_db[is_fake == fake]
             if not len(levels):
                 continue
             low, high = np.percentile(levels, (25, 75), axis=0)
-            face = {"facecolor": "none", "edgecolor": color, "hatch": hatch} if hatch else {"facecolor": color}
             axes.fill_between(khz, low, high, alpha=0.45, linewidth=0.0, **face)
             handles += axes.plot(khz, levels.mean(axis=0), linewidth=1.8, markersize=5, **style)
         axes.set(xlabel="kHz", ylabel="level of 500 Hz, dB re the whole")
