@@ -19,8 +19,8 @@ lint: $(VENV)/installed  ## ruff
 types: $(VENV)/installed  ## mypy
 	$(BIN)/mypy
 
-tests: $(VENV)/installed  ## pytest
-	$(BIN)/python -m pytest
+tests: $(VENV)/installed  ## pytest, the files dealt to two processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 pretrained: $(VENV)/installed  ## make the shipped weights again from CORPUS=DIR: hours, resumable
 	@test -n "$(CORPUS)" || { echo "pretrained: expected the folder of the corpus: make pretrained CORPUS=DIR" >&2; exit 2; }

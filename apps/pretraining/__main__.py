@@ -3,8 +3,7 @@
     gather     rows of the corpus whose licence permits it, and the Debian prompts    WORK/voices
     build      a pool of spliced clips (pool.toml)                                    WORK/pool
     train      the network (training.toml)                                            WORK/run
-    anneal     its best weights, at a falling rate (annealing.toml)                   WORK/annealed
-    calibrate  on dev: probabilities, thresholds, operating points                    WORK/annealed/bundle
+    calibrate  on dev: probabilities, thresholds, operating points                    WORK/run/bundle
     publish    the bundle, with where its training recordings came from               --out
 
 Stopped at any point, it goes on from there when started again: the same corpus, recipe and machine give the same
@@ -28,13 +27,12 @@ from audio.atomic import replacing
 from audio.errors import ToolkitError, UsageError
 from audio.manifest import Clip, read_manifest, resolve
 from model.bundle import BUNDLE_FOLDER, CARD_NAME, KERAS_NAME, ONNX_NAME, SHIPPED, Bundle, read_bundle, write_bundle
+from model.judging.abstain import CAREFUL
 
 if TYPE_CHECKING:
     from synth.recipe import Recipe
 
-POOL, TRAINING, ANNEALING = (
-    Path(__file__).with_name(f"{name}.toml") for name in ("pool", "training", "annealing")
-)
+POOL, TRAINING = (Path(__file__).with_name(name) for name in ("pool.toml", "training.toml"))
 
 WORK = Path("runs/pretraining")
 
@@ -74,7 +72,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--prompts", type=Path, metavar="DIR", help="default: data/voices, fetched from Debian")
     parser.add_argument("--pool", type=Path, default=POOL, metavar="FILE", help="recipe of the pool")
     parser.add_argument("--training", type=Path, default=TRAINING, metavar="FILE", help="settings of the training")
-    parser.add_argument("--annealing", type=Path, default=ANNEALING, metavar="FILE", help="what follows the training")
     parser.add_argument(
         "--ship",
         default=",".join(MAY_SHIP),
@@ -100,16 +97,13 @@ def pretrain(arguments: argparse.Namespace) -> Bundle:
     prompts = fetch_prompts(arguments.prompts or VOICES)
     voices = gather(arguments.corpus, prompts, work / "voices", ships=arguments.ship.split(","))
     recipe = build_pool(read_order(arguments.pool), work / "voices", work / "pool", workers=arguments.workers)
-    trained = train(work / "run", work / "pool", arguments.training)
-    started = work / "run" / BUNDLE_FOLDER
-    settings = train(work / "annealed", work / "pool", arguments.annealing, start_from=started)
+    settings = train(work / "run", work / "pool", arguments.training)
     facts = {
         "settings": settings.to_json(),
-        "settings_before": trained.to_json(),
         "recipe": recipe.to_json(),
         "origins": _origins(work / "voices", voices),
     }
-    return calibrated(work / "annealed" / BUNDLE_FOLDER, work, facts)
+    return calibrated(work / "run" / BUNDLE_FOLDER, work, facts)
 
 
 def build_pool(recipe: Mapping[str, Any], voices: Path, out: Path, *, workers: int) -> Recipe:
@@ -135,20 +129,8 @@ def build_pool(recipe: Mapping[str, Any], voices: Path, out: Path, *, workers: i
     return order.recipe
 
 
-def train(run: Path, pool: Path, training: Path, *, start_from: Path | None = None) -> Any:
-    """Train on a pool, or go on with it, and export the network; return the settings.
-
-    Parameters
-    ----------
-    run
-        Folder of the run.
-    pool
-        What is learned from.
-    training
-        File of settings.
-    start_from
-        Bundle whose weights it begins with; None: random ones.
-    """
+def train(run: Path, pool: Path, training: Path) -> Any:
+    """Train on a pool, or go on with it, and export the network; return the settings."""
     from model.training.quiet import load_tensorflow
 
     load_tensorflow()
@@ -156,13 +138,10 @@ def train(run: Path, pool: Path, training: Path, *, start_from: Path | None = No
     from model.training.fit import fit
     from model.training.run import exported
     from model.training.runs import start_run
-    from model.training.settings import TrainSettings, read_config, read_run, settings_like
+    from model.training.settings import TrainSettings, read_config, read_run
 
     if not (run / "settings.json").exists():
-        like: dict[str, Any] = {}
-        if start_from is not None:
-            like = {**settings_like(read_bundle(start_from)), "start_from": str(start_from)}
-        start_run(run, TrainSettings(data=str(pool), **{**read_config(training), **like}))
+        start_run(run, TrainSettings(data=str(pool), **read_config(training)))
     settings = read_run(run)
     model = fit(run, settings, read_set(pool, seed=settings.seed))
     exported(model, run / BUNDLE_FOLDER, settings, name="pretrained")
@@ -185,6 +164,7 @@ def calibrated(folder: Path, work: Path, facts: dict[str, Any]) -> Bundle:
         bundle,
         calibration=found.calibration,
         operating_points=tuple(sorted(found.operating_points, key=lambda point: point.name != SHIPPED_POINT)),
+        limits=CAREFUL,  # docs/pretraining.md says why
         training={**bundle.training, **facts},
         licence=LICENCE,
     )
@@ -210,15 +190,9 @@ def publish(bundle: Bundle, out: Path) -> Path:
         shutil.copyfile(bundle.path / name, out / name)
     with replacing(out / ATTRIBUTION) as beside:
         beside.write_text(attribution(bundle), encoding="utf-8", newline="\n")
-    facts = {name: _nowhere(bundle.training[name]) for name in ("settings", "settings_before")}
-    write_bundle(replace(bundle, path=out, training={**bundle.training, **facts}))
+    settings = {**bundle.training["settings"], "data": "pool"}  # not the path of a machine
+    write_bundle(replace(bundle, path=out, training={**bundle.training, "settings": settings}))
     return out
-
-
-def _nowhere(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Take the paths of this machine out of settings."""
-    started = settings["start_from"] and "settings_before"
-    return {**settings, "data": "pool", "start_from": started}
 
 
 def attribution(bundle: Bundle) -> str:
