@@ -47,11 +47,17 @@ SCHEMA_VERSION = 1
 N_SHOWN = 20
 """Features in the tables for people; the JSON and the CSV have all."""
 
+N_CHANGED = 10
+"""Features in the table of what changes between recordings and their copies."""
+
 N_LOADINGS = 5
 """Features that a component is named by."""
 
 BEGIN, END = "<!-- insight begin -->", "<!-- insight end -->"
 """Marks in a document that the findings stand between."""
+
+GENERATOR = "generator"
+"""The property that real clips have no value of: its parts are set against all of them."""
 
 BY = "effects-by-"
 """How names of pictures of groups begin; a document has the tables alone."""
@@ -301,14 +307,20 @@ _ASPECT_NAMES = [(aspect.key, aspect.name, aspect.unit) for aspect in ASPECTS]
 
 
 def _parts(sample: Material, drawn: Resamples | None) -> dict[str, dict[str, tuple[Line, ...]]]:
-    """Effects of the aspects among the clips of a sex, a band of pitch, a language."""
+    """Effects of the aspects among the clips of a sex, a band of pitch, a language; of a generator against all real."""
     found = {}
     for name, values in _properties(sample).items():
-        classes = [Counter(v for v, fake in zip(values, sample.is_fake, strict=True) if fake == one) for one in (0, 1)]
-        kept = [v for v in ordered(set(values) - {""}) if min(count[v] for count in classes) >= FEWEST_CLIPS]
-        if len(set(values) - {""}) >= FEWEST_VALUES and kept and len(kept) <= MOST_VALUES:
-            found[name] = {value: _part(sample, np.array([v == value for v in values]), drawn) for value in kept}
+        others = ~sample.is_fake & (name == GENERATOR)
+        inside = {v: np.array([each == v for each in values]) | others for v in ordered(set(values) - {""})}
+        kept = {v: some for v, some in inside.items() if _fewest(sample.is_fake[some]) >= FEWEST_CLIPS}
+        if len(inside) >= FEWEST_VALUES and kept and len(kept) <= MOST_VALUES:
+            found[name] = {value: _part(sample, some, drawn) for value, some in kept.items()}
     return found
+
+
+def _fewest(is_fake: Flags) -> int:
+    """Clips of the smaller class."""
+    return min(int(is_fake.sum()), int((~is_fake).sum()))
 
 
 def _part(sample: Material, inside: Flags, drawn: Resamples | None) -> tuple[Line, ...]:
@@ -325,6 +337,7 @@ def _properties(sample: Material) -> dict[str, list[str]]:
         "sex": [told.get(voice(clip), "") for clip in sample.clips],
         "pitch": [band(each.pitch_hz, PITCH_HZ, unit="Hz") for each in sample.measured],
         "language": [clip.language for clip in sample.clips],
+        GENERATOR: [clip.generator for clip in sample.clips],
     }
 
 
@@ -380,6 +393,8 @@ def tables(found: Insight) -> Iterator[Table]:
     yield line_table(found.bands, "Level of bands of the mean spectrum, re the whole")
     yield line_table(found.conditions, "Recording conditions, which are no sign of synthesis")
     yield feature_table(found)
+    if found.n_pairs:
+        yield line_table(most_changed(found), f"The {N_CHANGED} features that change most in pairs")
     yield component_table(found)
     for name, parts in found.parts.items():
         yield part_table(name, parts)
@@ -415,6 +430,12 @@ def feature_table(found: Insight) -> Table:
 def most_telling(found: Insight) -> list[int]:
     """Return the places of the features with most mutual information, the first first."""
     return [int(i) for i in np.argsort(-found.information, kind="stable")[:N_SHOWN]]
+
+
+def most_changed(found: Insight) -> list[Line]:
+    """Return the features that move most between genuine recordings and their copies, re how much that differs."""
+    moved = [line for line in found.features if line.change is not None and line.change.d is not None]
+    return sorted(moved, key=lambda line: -abs(line.change.d or 0.0) if line.change else 0.0)[:N_CHANGED]
 
 
 def component_table(found: Insight) -> Table:

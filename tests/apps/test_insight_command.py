@@ -86,6 +86,8 @@ def test_what_was_put_in_is_found(found):
     assert len(told["features"]) == len(NAMES)
     assert set(told["parts"]["sex"]) == {"F", "M"}
     assert set(told["parts"]["language"]) <= {"de", "en"}
+    for line in told["parts"]["generator"]["g0"]:
+        assert (line["n_real"], line["n_fake"]) in {(told["clips"]["real"], 6), (0, 0)}, line["key"]
 
 
 def test_the_files_are_there(found):
