@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ROOMS = ("apps", "audio", "model", "synth")
 DOCUMENTS = (
-    *("README.md", "data/README.md", "docs/classical.md"),
-    *("docs/evaluation.md", "docs/explaining.md", "docs/exports.md", "docs/networks.md", "docs/serving.md"),
+    *("README.md", "data/README.md", "docs/asvspoof2019.md", "docs/classical.md", "docs/comparison.md"),
+    *("docs/evaluation.md", "docs/explaining.md", "docs/exports.md", "docs/insight.md", "docs/networks.md"),
+    "docs/serving.md",
 )
 
 PROGRAMS = {"apps.api": api, "apps.web": web}
