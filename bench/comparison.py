@@ -29,6 +29,15 @@ BEGIN, END = "<!-- comparison begin -->", "<!-- comparison end -->"
 
 def main() -> int:
     """Build, compare, write; return the exit status."""
+    options = _parser().parse_args()
+    build(options.corpus, options.work, workers=options.workers)
+    status = compare(options)
+    if options.write:
+        put_between(options.write, document(options.work), begin=BEGIN, end=END)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m bench.comparison", description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="folder with manifest.csv")
     parser.add_argument("--work", type=Path, default=WORK, metavar="DIR", help=f"default: {WORK}")
@@ -36,12 +45,7 @@ def main() -> int:
     parser.add_argument("--systems", default="all", help="default: all")
     parser.add_argument("-j", "--workers", type=int, default=os.cpu_count() or 1, help="default: all cores")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this document")
-    options = parser.parse_args()
-    build(options.corpus, options.work, workers=options.workers)
-    status = compare(options)
-    if options.write:
-        put_between(options.write, document(options.work), begin=BEGIN, end=END)
-    return status
+    return parser
 
 
 def build(corpus: Path, work: Path, *, workers: int) -> None:

@@ -13,6 +13,7 @@ import pytest
 from apps import api, web
 from apps.cli import main as script
 from apps.cli import train
+from bench import comparison
 from synth import __main__ as synth
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +25,7 @@ DOCUMENTS = (
     "docs/serving.md",
 )
 
-PROGRAMS = {"apps.api": api, "apps.web": web}
+PROGRAMS = {"apps.api": api, "apps.web": web, "bench.comparison": comparison}
 
 
 def documented_commands() -> list[str]:
