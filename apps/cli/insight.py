@@ -33,9 +33,10 @@ examples:
 Measures as many real as fake clips, at most --clips in all: hand-made features of their speech (docs/classical.md).
 Tells which of them differ and by how much, with intervals by speaker: mutual information, permutation importance on
 speakers and generators that the classifier was not fitted on, principal components, three hypotheses of the field
-(MFCC variability, pitch modulation, spectral energy), all of it within sexes, pitches, languages and generators as far
-as the set names them; and what changes between recordings and their copies, where the set has such pairs
-(source_clip). Hybrids are left out. Writes insight.json, features.csv and report.html into --out, and there remembers what was measured.
+(MFCC variability, pitch modulation, spectral energy), these also by sex, pitch, language and generator as far as the
+set names them; and what changes between recordings and their copies, where the set has such pairs (source_clip).
+Hybrids are left out. Writes insight.json, features.csv and report.html into --out, and there remembers what was
+measured.
 exit status: 0 ran, 1 a recording could not be measured, 2 wrong usage."""
 
 CLIPS = 1_000
