@@ -139,6 +139,14 @@ def drawn(clips: Sequence[Clip], *, most: int, seed: int) -> list[Clip]:
     return [clip for own in found for clip in own[:n]]
 
 
+def some_pairs(clips: Sequence[Clip], *, most: int, seed: int) -> list[Clip]:
+    """Draw fakes that copy a clip of the set, in the order of their paths; all of them where there are no more."""
+    paths = {clip.path for clip in clips}
+    copies = sorted((c for c in clips if c.label == FAKE and c.source_clip in paths), key=lambda clip: clip.path)
+    chosen = np.random.default_rng(seed).permutation(len(copies))[:most]
+    return [copies[i] for i in sorted(chosen.tolist())]
+
+
 def _measured(
     arguments: argparse.Namespace, place: Path, clips: Sequence[Clip], sample: Sequence[Clip], out: Path
 ) -> tuple[Material, dict[str, str]]:
@@ -147,7 +155,7 @@ def _measured(
     from model.classical.measuring import measure_clips
 
     by_path = {clip.path: clip for clip in clips}
-    copies = [clip for clip in clips if clip.label == FAKE and clip.source_clip in by_path][: arguments.clips // 2]
+    copies = some_pairs(clips, most=arguments.clips // 2, seed=arguments.seed)
     wanted = {clip.path: clip for clip in [*sample, *copies, *(by_path[clip.source_clip] for clip in copies)]}
     looked_at = list(wanted.values())
     found = measure_clips(place, looked_at, folder=out, workers=arguments.workers)
