@@ -33,10 +33,10 @@ examples:
 Measures as many real as fake clips, at most --clips in all: hand-made features of their speech (docs/classical.md).
 Tells which of them differ and by how much, with intervals by speaker: mutual information, permutation importance on
 speakers and generators that the classifier was not fitted on, principal components, three hypotheses of the field
-(MFCC variability, pitch modulation, spectral energy), all of it within sexes, pitches, languages and generators as far
-as the set names them; and what changes between recordings and their copies, where the set has such pairs
-(source_clip). Hybrids are left out. Writes insight.json, features.csv and report.html into --out, and there remembers
-what was measured.
+(MFCC variability, pitch modulation, spectral energy), these also by sex, pitch, language and generator as far as the
+set names them; and what changes between recordings and their copies, where the set has such pairs (source_clip).
+Hybrids are left out. Writes insight.json, features.csv and report.html into --out, and there remembers what was
+measured.
 exit status: 0 ran, 1 a recording could not be measured, 2 wrong usage."""
 
 CLIPS = 1_000
@@ -139,6 +139,14 @@ def drawn(clips: Sequence[Clip], *, most: int, seed: int) -> list[Clip]:
     return [clip for own in found for clip in own[:n]]
 
 
+def some_pairs(clips: Sequence[Clip], *, most: int, seed: int) -> list[Clip]:
+    """Draw fakes that copy a clip of the set, in the order of their paths; all of them where there are no more."""
+    paths = {clip.path for clip in clips}
+    copies = sorted((c for c in clips if c.label == FAKE and c.source_clip in paths), key=lambda clip: clip.path)
+    chosen = np.random.default_rng(seed).permutation(len(copies))[:most]
+    return [copies[i] for i in sorted(chosen.tolist())]
+
+
 def _measured(
     arguments: argparse.Namespace, place: Path, clips: Sequence[Clip], sample: Sequence[Clip], out: Path
 ) -> tuple[Material, dict[str, str]]:
@@ -147,7 +155,7 @@ def _measured(
     from model.classical.measuring import measure_clips
 
     by_path = {clip.path: clip for clip in clips}
-    copies = [clip for clip in clips if clip.label == FAKE and clip.source_clip in by_path][: arguments.clips // 2]
+    copies = some_pairs(clips, most=arguments.clips // 2, seed=arguments.seed)
     wanted = {clip.path: clip for clip in [*sample, *copies, *(by_path[clip.source_clip] for clip in copies)]}
     looked_at = list(wanted.values())
     found = measure_clips(place, looked_at, folder=out, workers=arguments.workers)

@@ -116,6 +116,18 @@ def test_as_many_of_each_class_in_turn_and_whatever_the_order():
     assert insight.drawn(clips, most=12, seed=2) != drawn
 
 
+def test_pairs_are_drawn_whatever_the_order():
+    """Catches pairs that are simply the first of a set, which may all be of one speaker."""
+    clips = [Clip(f"r{k:02d}", REAL) for k in range(20)]
+    clips += [Clip(f"f{k:02d}", FAKE, source_clip=f"r{k:02d}") for k in range(20)]
+    clips.append(Clip("lost", FAKE, source_clip="elsewhere"))
+    chosen = insight.some_pairs(clips, most=6, seed=1)
+    assert len(chosen) == 6
+    assert chosen != clips[20:26]
+    assert insight.some_pairs(clips[::-1], most=6, seed=1) == chosen
+    assert len(insight.some_pairs(clips, most=50, seed=1)) == 20
+
+
 @pytest.mark.parametrize("n_makers", [1, 2, 5])
 def test_nobody_is_on_both_sides_of_a_fold(n_makers):
     """Catches folds that share a voice, or a generator where there are enough of them."""
