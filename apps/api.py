@@ -83,9 +83,9 @@ def _serve(settings: Settings) -> int:
     from model.bundle import find_bundle, read_bundle
 
     read_bundle(find_bundle(settings.model))  # before anything else: one line when there is none
-    log_as_json()
     app = _app(settings)
     with _listening(settings) as listener:
+        log_as_json()  # from here on; what hinders the start is a plain line
         _log.info("listening", extra={"facts": {"address": "{}:{}".format(*listener.getsockname()[:2])}})
         server = Server(configured(app, settings), app)
         with suppress(KeyboardInterrupt):  # which uvicorn raises again when all is ended

@@ -46,7 +46,7 @@ def write_kinds(folder: Path) -> dict[str, Path]:
     two_speakers(data)
     members = (str(runs["logistic"]), str(runs["knn"]))
     runs["stack"] = folder / "stack"
-    train_stack(runs["stack"], StackSettings(str(data), members, folds=2, seed=1, windows=2 * N_WINDOWS))
+    train_stack(runs["stack"], StackSettings(str(data), members, stack_folds=2, seed=1, windows=2 * N_WINDOWS))
     return runs
 
 
