@@ -3,13 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types tests pretrained model-card lock clean
+.PHONY: help demo api web test lint types tests pretrained model-card lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/installed  ## voices -> set -> training -> a located splice, about ten minutes
 	$(BIN)/python -m apps.demo
+
+api: $(VENV)/installed  ## the service, at http://127.0.0.1:8000; settings: HYBRID_AUDIO_API_...
+	$(BIN)/python -m apps.api
+
+web: $(VENV)/installed  ## the page, at http://127.0.0.1:8501
+	$(BIN)/python -m apps.web
 
 test: lint types tests  ## everything that CI checks
 
@@ -19,8 +25,8 @@ lint: $(VENV)/installed  ## ruff
 types: $(VENV)/installed  ## mypy
 	$(BIN)/mypy
 
-tests: $(VENV)/installed  ## pytest
-	$(BIN)/python -m pytest
+tests: $(VENV)/installed  ## pytest, the files dealt to two processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 pretrained: $(VENV)/installed  ## make the shipped weights again from CORPUS=DIR: hours, resumable
 	@test -n "$(CORPUS)" || { echo "pretrained: expected the folder of the corpus: make pretrained CORPUS=DIR" >&2; exit 2; }

@@ -7,6 +7,7 @@ from its modules, for example `from audio.reading import read`.
 from audio.errors import (
     AudioError,
     EngineError,
+    LimitError,
     ManifestError,
     ModelError,
     SegmentError,
@@ -22,6 +23,7 @@ __all__ = [
     "REAL",
     "AudioError",
     "EngineError",
+    "LimitError",
     "ManifestError",
     "ModelError",
     "SegmentError",

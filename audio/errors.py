@@ -15,6 +15,10 @@ class AudioError(ToolkitError):
     """A recording cannot be read or used."""
 
 
+class LimitError(AudioError):
+    """A recording is longer, or decodes to more, than whoever opened it allows."""
+
+
 class ManifestError(ToolkitError):
     """A manifest, or a path inside it, is broken."""
 

@@ -1,11 +1,17 @@
 """Every text for people: stable codes and keys on the left, plain English on the right.
 
-Programs read the codes, people read the words. A translation replaces these mappings and nothing else.
+Programs read the codes, people read the words. `translations.toml` beside this file has the same words in other
+languages, where somebody wrote them; within `speaking` they are taken from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
 
 from audio.errors import ToolkitError
@@ -92,19 +98,117 @@ TEXTS: Mapping[str, str] = MappingProxyType(
             "Operating point {name}: of {genuine_clips} genuine recordings of {speakers} speakers that the model was "
             "tuned on, {false_alarms:.1%} are accused (95 % interval {low:.1%} to {high:.1%})."
         ),
+        "page_title": "Real, fake or hybrid speech?",
+        "page_lead": (
+            "Finds speech that a program made, and where it was put into a genuine recording. Sound stays on "
+            "the machine that runs this page."
+        ),
+        "page_language": "Language",
+        "page_check": "Check recordings",
+        "page_build": "Build a hybrid",
+        "page_about": "How it decides",
+        "page_upload": "Recordings, in any audio or video format",
+        "page_record": "Or record with the microphone",
+        "page_recorded": "microphone",
+        "page_judging": "Judging {name}",
+        "page_point": "How much evidence an accusation needs",
+        "page_unmeasured": "Operating point {name}: nobody measured how many genuine recordings it accuses.",
+        "page_channels": "Judge each channel on its own",
+        "page_probability": "Probability",
+        "page_real": "real",
+        "page_fake": "fake",
+        "page_hybrid": "hybrid",
+        "page_player": "Waveform with {n} fake spans. Each button plays one.",
+        "page_player_none": "Waveform. No span was found to be fake.",
+        "page_play": "Play fake span {span}",
+        "page_chosen": "Chosen span {span}: play it",
+        "page_picture": "Waveform, mel spectrogram and P(fake) over time. {sentence}",
+        "page_spans": "Fake spans",
+        "page_begins": "begins, s",
+        "page_ends": "ends, s",
+        "page_confidence": "confidence",
+        "page_explain": "Explain what carried it (takes about a second for each second)",
+        "page_downloads": "Downloads",
+        "page_report": "HTML report",
+        "page_too_long": (
+            "{name} is longer than {minutes:.0f} minutes. For long recordings: python script.py detect FILE, "
+            "or scan."
+        ),
+        "page_unreadable": "This file cannot be read as a recording. {error}",
+        "page_genuine_clip": "Genuine recording",
+        "page_fake_clip": "Fake recording",
+        "page_build_lead": (
+            "Puts a piece of a fake recording into a genuine one. The label file says where: that is the "
+            "truth to compare with."
+        ),
+        "page_replaced": "What is replaced in the genuine one, in seconds",
+        "page_taken": "What is taken from the fake one, in seconds",
+        "page_fade": "Crossfade, in milliseconds (0: a hard cut)",
+        "page_match": "Match loudness",
+        "page_splice": "Splice and judge",
+        "page_truth": "Truth: fake in {spans}.",
+        "page_clip_file": "Spliced clip (WAV)",
+        "page_label_file": "Its labels (Audacity)",
+        "page_steps": (
+            "Speech is cut into windows of {window_s:.0f} s every {step_s:.0f} s. A network looks at the mel "
+            "spectrogram of each and gives P(fake) every {hop_ms:.0f} ms and a vote on the whole; both are "
+            "calibrated and joined so that verdict and spans agree."
+        ),
+        "page_cannot": "What it cannot tell",
+        "page_cannot_list": (
+            "- Generators unlike those that it was trained on may pass as real.\n- Short fake spans in "
+            "genuine speech are often missed.\n- Genuine recordings are accused too: the operating point says "
+            "how often, where it was measured.\n- It knows no speakers and no contents."
+        ),
+        "page_model": "The model",
+        "page_trained_on": "Trained on",
+        "page_limits": (
+            "Not judged is a recording that is too short, without speech, or beyond the limits of the model; "
+            "up to {minutes:.0f} minutes and {mb} MB are taken."
+        ),
     }
 )
 """What is said of a result; the names in braces are the facts that `text` expects."""
 
 
+LANGUAGES: Mapping[str, str] = MappingProxyType({"en": "English", "de": "Deutsch", "es": "Español", "fr": "Français"})
+"""Languages by their codes (ISO 639-1), as they call themselves."""
+
+_language: ContextVar[str] = ContextVar("language", default="en")
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Take the words from another language meanwhile, in this thread; what it lacks stays English.
+
+    Raises
+    ------
+    ToolkitError
+        For a language that is not one of `LANGUAGES`.
+    """
+    if language not in LANGUAGES:
+        raise ToolkitError(f"language: expected one of {', '.join(LANGUAGES)}, received {language!r}")
+    before = _language.set(language)
+    try:
+        yield
+    finally:
+        _language.reset(before)
+
+
+@lru_cache(maxsize=1)
+def translations() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
+    """Return language -> "reasons", "warnings" or "texts" -> key -> words."""
+    return tomllib.loads(Path(__file__).with_name("translations.toml").read_text(encoding="utf-8"))
+
+
 def reason_text(code: str) -> str:
     """Return the words for a reason code; raise `ToolkitError` for an unknown one."""
-    return _lookup(REASONS, code, "reason code")
+    return _lookup(REASONS, "reasons", code, "reason code")
 
 
 def warning_text(code: str) -> str:
     """Return the words for a warning code; raise `ToolkitError` for an unknown one."""
-    return _lookup(WARNINGS, code, "warning code")
+    return _lookup(WARNINGS, "warnings", code, "warning code")
 
 
 def text(key: str, **facts: object) -> str:
@@ -118,7 +222,7 @@ def text(key: str, **facts: object) -> str:
     ToolkitError
         For an unknown key or a missing fact.
     """
-    template = _lookup(TEXTS, key, "text")
+    template = _lookup(TEXTS, "texts", key, "text")
     try:
         return template.format_map(facts)
     except KeyError as error:
@@ -133,7 +237,8 @@ def listing(parts: Sequence[str], *, at_most: int) -> str:
     return text("and", first=", ".join(shown[:-1]), last=shown[-1])
 
 
-def _lookup(catalogue: Mapping[str, str], key: str, kind: str) -> str:
+def _lookup(catalogue: Mapping[str, str], name: str, key: str, kind: str) -> str:
     if key not in catalogue:
         raise ToolkitError(f"unknown {kind}: expected one of {', '.join(catalogue)}, received {key!r}")
-    return catalogue[key]
+    language = _language.get()
+    return catalogue[key] if language == "en" else translations()[language][name].get(key, catalogue[key])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -146,6 +147,20 @@ def table_text(table: Table) -> str:
         ]
         lines.append("  ".join(cells).rstrip() + (" *" if number in table.marked else ""))
     return "\n".join(([table.caption] if table.caption else []) + lines)
+
+
+def table_markdown(table: Table) -> str:
+    """Return a table in Markdown: words to the left, figures to the right; "" without rows."""
+    if not table.rows:
+        return ""
+    rule = [":--" if table.is_words(column) else "--:" for column in range(len(table.header))]
+    lines = [table.header, rule, *([markdown_cell(cell) for cell in row] for row in table.rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def markdown_cell(text: str) -> str:
+    """Make a text one cell: what stands in a stranger's set must not become markup."""
+    return re.sub(r"([\\|<>`*_\[\]])", r"\\\1", " ".join(text.split()))
 
 
 def _padded(cell: str, width: int, *, left: bool) -> str:

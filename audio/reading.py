@@ -1,7 +1,7 @@
 """The only place that opens files of sound: any format in, 16 kHz mono float32 out.
 
 `_pieces` decodes, checks, downmixes and resamples a file piece by piece. `read` joins the pieces under caps,
-`blocks` cuts them anew without caps, so both give the same samples. WAV, FLAC, OGG, MP3 and their like go
+`blocks` cuts them anew, without caps unless told, so both give the same samples. WAV, FLAC, OGG, MP3 and their like go
 through libsndfile; the rest, or what libsndfile refuses, through an ffmpeg process that may open nothing but
 this one file, and only as one of the containers that `audio.ffmpeg` names. Sound that still comes, which
 `audio.hearing` and `audio.microphone` give, passes through `resampled_mono`.
@@ -28,7 +28,7 @@ import soundfile
 import soxr
 
 from audio.atomic import replacing
-from audio.errors import AudioError, UsageError
+from audio.errors import AudioError, LimitError, UsageError
 from audio.ffmpeg import AS_AU, CONTAINERS, PLAIN_WORDS, ffmpeg_version, find_ffmpeg, finish, read_au_header, running
 from audio.levels import to_int16
 from audio.segments import SAMPLE_RATE
@@ -113,9 +113,9 @@ def read(
     Raises
     ------
     AudioError
-        When the file is missing, no recording, truncated or damaged; beyond `limits`; has no such channel; or holds
-        samples that are not finite or beyond 1e6. A stream that tells its length nowhere (AMR, WMA, AAC) and was cut
-        short cannot be told from a shorter recording and is read as one.
+        When the file is missing, no recording, truncated or damaged; beyond `limits` (`LimitError`); has no such
+        channel; or holds samples that are not finite or beyond 1e6. A stream that tells its length nowhere (AMR, WMA,
+        AAC) and was cut short cannot be told from a shorter recording and is read as one.
     EngineError
         When the format needs ffmpeg and there is none.
     """
@@ -156,9 +156,9 @@ def inspect(path: str | os.PathLike[str]) -> FileFacts:
 
 
 def blocks(
-    path: str | os.PathLike[str], *, block_samples: int, channel: int | None = None
+    path: str | os.PathLike[str], *, block_samples: int, channel: int | None = None, limits: Limits | None = None
 ) -> Iterator[Samples]:
-    """Read a recording of any length in blocks, with bounded memory and without caps.
+    """Read a recording of any length in blocks, with bounded memory; `limits` says how much it may turn into, if any.
 
     Yields
     ------
@@ -170,11 +170,11 @@ def blocks(
     UsageError
         When `block_samples` is below 1.
     AudioError, EngineError
-        As `read`, without the caps; a fault inside the file shows when the blocks come to it.
+        As `read`; a fault inside the file, or a limit, shows when the blocks come to it.
     """
     if block_samples < 1:
         raise UsageError(f"block_samples: expected at least 1, received {block_samples}")
-    return _recut(_pieces(Path(path), _NO_LIMITS, channel), block_samples)
+    return _recut(_pieces(Path(path), _NO_LIMITS if limits is None else limits, channel), block_samples)
 
 
 def read_span(path: str | os.PathLike[str], onset: int, offset: int) -> Samples:
@@ -271,9 +271,9 @@ def _capped(path: Path, stream: Stream, limits: Limits) -> Iterator[Samples]:
     for piece in stream.frames:
         n_frames += len(piece)
         if n_frames > limits.max_seconds * stream.rate_hz:
-            raise AudioError(f"{path}: longer than the limit of {limits.max_seconds:g} s")
+            raise LimitError(f"{path}: longer than the limit of {limits.max_seconds:g} s")
         if n_frames * stream.channels * 4 > limits.max_bytes:
-            raise AudioError(f"{path}: decodes to more than the limit of {limits.max_bytes} bytes")
+            raise LimitError(f"{path}: decodes to more than the limit of {limits.max_bytes} bytes")
         yield piece
 
 

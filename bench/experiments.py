@@ -140,7 +140,8 @@ def run(name: str, asked: Mapping[str, Any], out: Path, corpus: Path) -> None:
     from model.training.examples import read_set
     from model.training.fit import fit
     from model.training.run import exported
-    from model.training.settings import read_run, settings_from, start_run
+    from model.training.runs import start_run
+    from model.training.settings import read_run, settings_from
 
     folder = out / name
     settings = {key: value for key, value in asked.items() if key not in OWN}

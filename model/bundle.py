@@ -1,12 +1,15 @@
-"""A bundle: one folder that holds a trained network and every fact needed to judge with it.
+"""A bundle: one folder that holds a trained model and every fact needed to judge with it.
 
-    bundle.json   schema version, name, windows, features, calibration, operating points, limits of what is judged,
-                  training facts, licence, file hashes
-    model.onnx    what judging runs
-    model.keras   what fine-tuning starts from
+    bundle.json   schema version, kind, name, windows, features, calibration, operating points, limits of what is
+                  judged, training facts, licence, and the hashes of exactly the other files
+
+    kind "network"     model.onnx, what judging runs; model.keras, what fine-tuning starts from
+    kind "classical"   fitted models (`model.classical.heads`), an embedding network where there is one
+    kind "stack"       whole bundles in members/0, members/1 ..., and the fitted models that weigh what they say
 
 Formats are promises: a bundle of any version must always read. Version 1 had one operating point without a name and
-no limits. A bundle is data from whoever made it; take none from people you do not trust.
+no limits, version 2 no kind: it is a network. A bundle is data from whoever made it; take none from people you do not
+trust. Even so nothing in one is ever unpickled.
 """
 
 from __future__ import annotations
@@ -17,26 +20,30 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from audio.atomic import replacing
-from audio.errors import ModelError
+from audio.errors import ModelError, UsageError
 from audio.labels import LABELS
 from model.features import FRAME_HOP_SAMPLES, FeatureConfig
 from model.judging.abstain import Limits
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of `bundle.json` that `write_bundle` writes."""
 
-READABLE_VERSIONS = (1, 2)
+READABLE_VERSIONS = (1, 2, 3)
 """Versions that `read_bundle` reads."""
 
 CARD_NAME = "bundle.json"
 ONNX_NAME = "model.onnx"
 KERAS_NAME = "model.keras"
+NETWORK_FILES = (ONNX_NAME, KERAS_NAME)
 BUNDLE_FOLDER = "bundle"
 """Where a run folder keeps its bundle."""
+
+NETWORK, CLASSICAL, STACK = KINDS = ("network", "classical", "stack")
+"""What a bundle holds: a network; fitted models over hand-made features or embeddings; or several of either."""
 
 SHIPPED = Path(__file__).parent / "pretrained"
 """The bundle that comes with the toolkit."""
@@ -147,10 +154,11 @@ class Bundle:
     path: Path
     name: str
     window_samples: int
-    """Length of the windows that the network judges, in samples."""
+    """Length of the windows that the model judges, in samples."""
     step_samples: int
     """Distance between the starts of two windows, in samples."""
     features: FeatureConfig = FeatureConfig()
+    """What a network sees; of no meaning for the other kinds."""
     calibration: Calibration = Calibration()
     operating_points: tuple[OperatingPoint, ...] = (OperatingPoint(),)
     """The first is the one to use unless told otherwise."""
@@ -162,6 +170,12 @@ class Bundle:
     """What it was trained on and how it did; free facts for people."""
     licence: str = ""
     """Under which the weights may be used, where they are given away."""
+    kind: str = NETWORK
+    """One of `KINDS`."""
+    files: tuple[str, ...] = NETWORK_FILES
+    """Every file of the bundle besides `bundle.json`, as POSIX paths in its folder."""
+    system: Mapping[str, Any] = field(default_factory=dict)
+    """How a model that is no network is put together from its files (`model.classical`)."""
 
     def __post_init__(self) -> None:
         """Refuse facts that no detector could work with.
@@ -170,8 +184,10 @@ class Bundle:
         ------
         ModelError
             For unknown labels or frame hop, a window or step that is not a whole number of frames, a step longer
-            than the window, or operating points that are missing or share a name.
+            than the window, operating points that are missing or share a name, an unknown kind, or files that it does
+            not have or that lie elsewhere.
         """
+        _check_kind(self.kind, self.files)
         if self.labels != LABELS or self.frame_hop_samples != FRAME_HOP_SAMPLES:
             raise ModelError(
                 f"bundle: expected labels {LABELS} every {FRAME_HOP_SAMPLES} samples."
@@ -203,6 +219,17 @@ class Bundle:
             raise ModelError(f"{self.path}: expected an operating point of {', '.join(found)}. Received: {name!r}")
         return found[name]
 
+    def require_network(self, asked: str) -> None:
+        """Refuse what only networks can do; `asked` is what was asked for, and begins the message.
+
+        Raises
+        ------
+        UsageError
+            When the model is no network.
+        """
+        if self.kind != NETWORK:
+            raise UsageError(f"{asked}: expected a network, received the {self.kind} model {self.path}")
+
     @property
     def onnx_path(self) -> Path:
         """The network as ONNX."""
@@ -212,6 +239,23 @@ class Bundle:
     def keras_path(self) -> Path:
         """The network as a Keras file."""
         return self.path / KERAS_NAME
+
+
+def _check_kind(kind: str, files: tuple[str, ...]) -> None:
+    if kind not in KINDS:
+        raise ModelError(f"bundle: expected a kind of {', '.join(KINDS)}. Received: {kind!r}")
+    if kind == NETWORK and set(files) != set(NETWORK_FILES):
+        raise ModelError(f"bundle: expected hashes of {' and '.join(NETWORK_FILES)}. Received: {sorted(files)}")
+    if not files or not all(map(_lies_inside, files)):
+        raise ModelError(f"bundle: expected hashes of files in its own folder. Received: {sorted(files)}")
+
+
+def _lies_inside(name: str) -> bool:
+    """Whether a path leads to a file below the folder it is in, on every system."""
+    path = PurePosixPath(name)
+    return path.as_posix() == name and not path.is_absolute() and not {"..", "."} & {*path.parts} and not (
+        set(name) & set("\\:")
+    )
 
 
 def write_bundle(bundle: Bundle) -> None:
@@ -224,18 +268,19 @@ def write_bundle(bundle: Bundle) -> None:
     """
     card = {
         "schema_version": SCHEMA_VERSION,
+        "kind": bundle.kind,
         "name": bundle.name,
         "labels": list(bundle.labels),
         "window_samples": bundle.window_samples,
         "step_samples": bundle.step_samples,
         "frame_hop_samples": bundle.frame_hop_samples,
-        "features": bundle.features.to_json(),
+        **({"features": bundle.features.to_json()} if bundle.kind == NETWORK else {"system": dict(bundle.system)}),
         "calibration": asdict(bundle.calibration),
         "operating_points": [point.to_json() for point in bundle.operating_points],
         "limits": bundle.limits.to_json(),
         "training": dict(bundle.training),
         "licence": bundle.licence,
-        "hashes": {name: _sha256(bundle.path / name) for name in (ONNX_NAME, KERAS_NAME)},
+        "hashes": {name: _sha256(bundle.path / name) for name in bundle.files},
     }
     with replacing(bundle.path / CARD_NAME) as beside:
         beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
@@ -250,6 +295,8 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
         For a missing, broken or changed bundle, or one of another schema version.
     """
     folder = Path(path)
+    if folder.is_file():
+        raise ModelError(f"{folder}: expected the folder of a model bundle, received a file: no single file is loaded")
     if not (folder / CARD_NAME).is_file() and (folder / BUNDLE_FOLDER / CARD_NAME).is_file():
         folder = folder / BUNDLE_FOLDER
     card = _read_card(folder / CARD_NAME)
@@ -258,7 +305,7 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
         hashes = dict(card["hashes"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{folder / CARD_NAME}: not a complete bundle: {error!r}") from None
-    for name in (ONNX_NAME, KERAS_NAME):
+    for name in bundle.files:
         if _sha256(folder / name) != hashes.get(name):
             raise ModelError(f"{folder / name}: does not match its hash in {CARD_NAME}: changed or cut short")
     return bundle
@@ -305,12 +352,22 @@ def _from_card(folder: Path, card: Mapping[str, Any]) -> Bundle:
         name=str(card["name"]),
         window_samples=int(card["window_samples"]),
         step_samples=int(card["step_samples"]),
-        features=FeatureConfig.from_json(card["features"]),
         labels=tuple(card["labels"]),
         frame_hop_samples=int(card["frame_hop_samples"]),
         training=dict(card["training"]),
         **(_judging_v1(card) if card["schema_version"] == 1 else _judging(card)),
+        **(_made_of(card) if card["schema_version"] >= 3 else _network(card)),
     )
+
+
+def _network(card: Mapping[str, Any]) -> dict[str, Any]:
+    return {"features": FeatureConfig.from_json(card["features"])}
+
+
+def _made_of(card: Mapping[str, Any]) -> dict[str, Any]:
+    kind = str(card["kind"])
+    seen = {"system": dict(card["system"])} if kind in (CLASSICAL, STACK) else _network(card)
+    return {"kind": kind, "files": tuple(map(str, card["hashes"])), **seen}
 
 
 def _judging_v1(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises
     ------
     UsageError
-        For `--json` and `--quiet` together.
+        For `--json` and `--quiet` together, or `--explain` with a model that is no network.
     ModelError
         There is no usable model.
     """
@@ -123,6 +123,8 @@ def run(arguments: argparse.Namespace) -> int:
     from model.judging.detector import Detector
 
     detector = Detector(arguments.model, operating_point=arguments.operating_point, runtime=arguments.runtime)
+    if arguments.explain:
+        detector.bundle.require_network("--explain")
     out = arguments.out or OUTPUTS
     status, judged = 0, []
     for clip, name in zip(arguments.clips, _file_names(arguments.clips), strict=True):
@@ -213,7 +215,7 @@ def _explain(
         words = explanation_text(explanation, detection.spans)
         if not (arguments.json or arguments.quiet):
             print(f"  {words}", flush=True)
-        title = f"{name}: {_sentence(detection)}\n{words}"
+        title = f"{name}: {sentence(detection)}\n{words}"
         save_picture(picture, samples, detection=detection, title=title, explanation=explanation)
     except ToolkitError as error:
         _log.error("error: %s", error)
@@ -234,7 +236,7 @@ def _report(
     from model.judging.report import Exhibit, write_report
 
     exhibits = [
-        Exhibit(Path(clip), facts, samples, found, _sentence(found), explanation)
+        Exhibit(Path(clip), facts, samples, found, sentence(found), explanation)
         for facts, samples, found, explanation in shown
     ]
     settings = {"channels": arguments.channels, "runtime": arguments.runtime or "the model's own"}
@@ -291,8 +293,8 @@ def describe(clip: str, detection: Detection, *, facts: FileFacts | None = None,
     """
     channel = detection.channel
     lines = [clip if channel is None else text("channel", path=clip, channel=channel)]
-    sentence = _sentence(detection)
-    lines.append(f"  {BOLD}{sentence}{PLAIN}" if emphasis else f"  {sentence}")
+    said = sentence(detection)
+    lines.append(f"  {BOLD}{said}{PLAIN}" if emphasis else f"  {said}")
     if not detection.abstained:
         shares = [f"{label} {100 * (detection.probabilities[label] or 0.0):.1f} %" for label in LABELS]
         lines.append("  " + "   ".join(shares))
@@ -301,7 +303,8 @@ def describe(clip: str, detection: Detection, *, facts: FileFacts | None = None,
     return "\n".join(lines)
 
 
-def _sentence(detection: Detection) -> str:
+def sentence(detection: Detection) -> str:
+    """Tell the verdict, or why there is none, in one sentence."""
     if detection.label is None:
         return text("abstained", reason=" and ".join(map(reason_text, detection.reasons)))
     spans = detection.segments
@@ -378,7 +381,7 @@ def _draw(clip: str, samples: Samples, *, detection: Detection, arguments: argpa
         return 0
     from model.judging.plots import save_picture, show_picture
 
-    title = f"{Path(clip).name}: {_sentence(detection)}"
+    title = f"{Path(clip).name}: {sentence(detection)}"
     try:
         if arguments.plot or arguments.out is not None:
             save_picture(picture, samples, detection=detection, title=title)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from apps.cli.options import add_model, add_runtime
+from apps.cli.options import add_asv_scores, add_model, add_runtime, asv_of
 from audio.errors import ToolkitError, UsageError
 from audio.manifest import SPLITS, Clip, read_set
 from audio.segments import SAMPLE_RATE
@@ -62,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHERE",
         help=f"a split of the set, another set (its dev split, or all of it), or '{NO_THRESHOLD}' (default: {DEV})",
     )
+    add_asv_scores(parser)
     add_runtime(parser)
     add("--out", type=Path, metavar="DIR", help=f"folder for the report (default: {OUT}/evaluation-NAME-SPLIT)")
     add("--stress", action="store_true", help="judge the set again under each of the fixed corruptions")
@@ -89,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     place, everything = read_set(arguments.manifest)
     split, clips = chosen(everything, arguments.split)
     out = arguments.out or OUT / f"evaluation-{set_name(place)}-{split}"
+    asv = asv_of(arguments.asv_scores)
     judge = Judge(find_bundle(arguments.model), out, arguments.workers, arguments.runtime)
     operating = _operating(arguments, place, everything, clips, judge)
     given = sample(_told(judge.judge(place, clips)), n_resamples=arguments.resamples)
@@ -97,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
         name=f"{set_name(place)}, {split}",
         facts=_facts(arguments, judge, clips),
         sample=given,
-        figures=tuple(summarise(given, operating)),
+        figures=tuple(summarise(given, operating, asv=asv)),
         operating=operating,
         breakdowns=tuple(break_down(given, operating)),
         stress=tuple(stress),
@@ -252,9 +254,10 @@ def _as_typed(arguments: argparse.Namespace) -> str:
     """The arguments as one would type them, without paths above the working folder."""
     import shlex
 
-    named = {"manifest": _near(arguments.manifest), "model": arguments.model and _near(arguments.model)}
+    named = {"manifest": near(arguments.manifest), "model": arguments.model and near(arguments.model)}
     where = arguments.threshold_from
-    source = where if where in (*SPLITS, NO_THRESHOLD) else _near(Path(where))
+    source = where if where in (*SPLITS, NO_THRESHOLD) else near(Path(where))
+    named |= {"asv-scores": arguments.asv_scores and near(arguments.asv_scores)}
     named |= {"split": arguments.split, "threshold-from": None if where == DEV else source}
     told = [f"--{name} {shlex.quote(value)}" for name, value in named.items() if value is not None]
     named_runtime = [] if arguments.runtime is None else [f"--runtime {arguments.runtime}"]
@@ -262,7 +265,7 @@ def _as_typed(arguments: argparse.Namespace) -> str:
     return " ".join([*told, *named_runtime, *(["--stress"] if arguments.stress else []), *resamples])
 
 
-def _near(path: Path) -> str:
+def near(path: Path) -> str:
     """A path below the working folder, or the last name of any other: a report is given to strangers."""
     absolute, folder = path.resolve(), Path.cwd()
     return str(absolute.relative_to(folder)) if absolute.is_relative_to(folder) else absolute.name

@@ -16,7 +16,21 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from apps.cli import calibrate, check, corpora, detect, evaluate, export, importing, live, metrics, scan, selftest
+from apps.cli import (
+    calibrate,
+    check,
+    compare,
+    corpora,
+    detect,
+    evaluate,
+    export,
+    importing,
+    insight,
+    live,
+    metrics,
+    scan,
+    selftest,
+)
 from audio.errors import ToolkitError, UsageError
 
 COMMANDS = {
@@ -29,8 +43,10 @@ COMMANDS = {
     "import": importing,
     "evaluate": evaluate,
     "metrics": metrics,
+    "insight": insight,
     "corpora": corpora,
     "export": export,
+    "compare": compare,
 }
 """Name -> module. What starts with anything else is meant for `detect`."""
 

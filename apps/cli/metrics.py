@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.cli.options import add_asv_scores, asv_of
 from audio.errors import ToolkitError, UsageError
 from audio.labels import FAKE, REAL
 from audio.manifest import Clip
 
 if TYPE_CHECKING:
-    from model.evaluation.figures import Figure, Operating, Sample
+    from model.evaluation.figures import Operating
     from model.evaluation.judged import Judged
     from model.evaluation.report import Evaluation
 
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--higher", choices=(FAKE, REAL), help="the class that high scores speak for")
     add("--dev-scores", type=Path, metavar="FILE", help="scores of another set, to choose thresholds on")
     add("--dev-labels", type=Path, metavar="FILE", help="its labels")
-    add("--asv-scores", type=Path, metavar="FILE", help="of a speaker verification system, for min t-DCF")
+    add_asv_scores(parser)
     add("--hop-ms", type=float, metavar="MS", help="time between two frames, for .npz files that do not say")
     add("--allow-missing", action="store_true", help="leave out scores without labels, and labels without scores")
     add("--out", type=Path, metavar="DIR", help="folder for report.html and figures.json")
@@ -62,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         When a file cannot be read, or the report cannot be written.
     """
     from model.evaluation.breakdown import break_down
-    from model.evaluation.figures import sample
+    from model.evaluation.figures import sample, summarise
     from model.evaluation.operating import with_spans
     from model.evaluation.report import Evaluation, evaluation_text, own_warnings
 
@@ -75,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         name=f"{arguments.scores.name} against {arguments.labels.name}",
         facts=_facts(arguments, notes),
         sample=given,
-        figures=tuple(_figures(given, operating, arguments.asv_scores)),
+        figures=tuple(summarise(given, operating, asv=asv_of(arguments.asv_scores))),
         operating=operating,
         breakdowns=tuple(break_down(given, operating)),
         warnings=tuple(own_warnings(given)),
@@ -133,21 +134,6 @@ def _labels(path: Path) -> tuple[Mapping[str, Clip], tuple[str, ...]]:
         return {clip.path: clip for clip in clips}, ()
     keys = read_keys(path)
     return keys.clips, (f"{path.name}: {keys.kind}", *keys.notes)
-
-
-def _figures(given: Sample, operating: Operating, asv_scores: Path | None) -> list[Figure]:
-    from model.evaluation.clip_figures import RANKING, tandem_figure
-    from model.evaluation.figures import summarise
-    from model.evaluation.scorefiles import read_asv_scores
-    from model.metrics import asv_errors
-
-    figures = summarise(given, operating)
-    if asv_scores is None:
-        return figures
-    target, nontarget, spoof = read_asv_scores(asv_scores)
-    tandem = tandem_figure(given, asv_errors(target, nontarget, spoof=spoof))
-    place = max((i + 1 for i, figure in enumerate(figures) if figure.section == RANKING), default=len(figures))
-    return [*figures[:place], tandem, *figures[place:]]
 
 
 def _facts(arguments: argparse.Namespace, notes: tuple[str, ...]) -> dict[str, str]:

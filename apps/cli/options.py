@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from audio.labels import LABELS
+
+if TYPE_CHECKING:
+    from model.metrics import AsvErrors
 
 FOUND = 3
 """Exit status of a command that found what a `--fail-on...` asked for."""
@@ -21,6 +25,31 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """Declare which model judges."""
     told = "folder of a model (default: the shipped one, else the newest run)"
     parser.add_argument("--model", type=Path, metavar="BUNDLE", help=told)
+
+
+def add_asv_scores(parser: argparse.ArgumentParser) -> None:
+    """Declare the scores of a speaker verification system."""
+    told = "of a speaker verification system, for min t-DCF (ASVspoof 2019)"
+    parser.add_argument("--asv-scores", type=Path, metavar="FILE", help=told)
+
+
+def asv_of(scores: Path | None) -> AsvErrors | None:
+    """Read what a speaker verification system does; None for no scores.
+
+    Raises
+    ------
+    UsageError
+        When the file holds no scores of claimed speakers, others and fakes.
+    ToolkitError
+        When it cannot be read.
+    """
+    if scores is None:
+        return None
+    from model.evaluation.scorefiles import read_asv_scores
+    from model.metrics import asv_errors
+
+    target, nontarget, spoof = read_asv_scores(scores)
+    return asv_errors(target, nontarget, spoof=spoof)
 
 
 def add_operating_point(parser: argparse.ArgumentParser) -> None:

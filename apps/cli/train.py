@@ -5,21 +5,24 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.cli import fitting
 from audio.errors import UsageError
-from model.bundle import SHIPPED
+from model.bundle import SHIPPED, read_bundle
+from model.networks import ARCHITECTURES, DEFAULT
 
 if TYPE_CHECKING:
     from model.training.recordings import Splices
     from model.training.settings import TrainSettings
+    from model.training.splits import Division
     from synth.order import Order
 
-HELP = "Train the CNN -> SimpleRNN -> LSTM detector on a set of real, fake and hybrid clips."
+HELP = "Train the CNN -> SimpleRNN -> LSTM detector, or another network, on a set of real, fake and hybrid clips."
 
 EXAMPLE = """\
 examples:
@@ -29,6 +32,10 @@ examples:
   python script.py --model runs/mine-20260101-120000 CLIP            judge a recording with it
   python train_cnnrnnlstm.py --recipe recipe.toml --epochs 20        train on splices made on the fly
   python train_cnnrnnlstm.py --data data/mine --from-pretrained      start from the weights that come with the toolkit
+  python train_cnnrnnlstm.py --data data/mine --network gru          train another network (docs/networks.md)
+  python train_cnnrnnlstm.py --data data/mine --folds 5              cross-validation by speaker and generator
+  python train_cnnrnnlstm.py --data data/mine --classical forest     hand-made features and a random forest instead
+  python train_cnnrnnlstm.py --data data/mine --stack runs/a runs/b  a stack of runs; the like: docs/classical.md
 
 The set is a folder with manifest.jsonl, or plain real/ fake/ hybrid/ folders of recordings: those train the
 classes only, because nothing says where the fake spans are. A recipe (the options of `synth build` in a
@@ -42,6 +49,9 @@ RUNS = Path("runs")
 
 SETTINGS = ("epochs", "batch_size", "seed", "learning_rate", "patience", "window_s")
 """Arguments that are settings of the run under the same name; None leaves the default."""
+
+NOT_RESUMED = ("out", "config", "from_pretrained", "network", "minutes", "folds", "fold", "leaky_split")
+"""Other arguments that say what a run is; one that goes on knows it."""
 
 FINE_TUNING_RATE = 1e-3
 """Step size of Adam where weights are not random: a third of the usual, so that they are adapted and not replaced."""
@@ -63,6 +73,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="BUNDLE",
         help="fine-tune the weights of a bundle (default: the shipped ones)",
     )
+    parser.add_argument(
+        "--network",
+        choices=ARCHITECTURES,
+        metavar="NAME",
+        help=f"which network: {', '.join(ARCHITECTURES)} (default: {DEFAULT})",
+    )
+    parser.add_argument(
+        "--folds",
+        type=int,
+        metavar="K",
+        help="cross-validation: no speaker and no generator of a test fold is heard in training",
+    )
+    parser.add_argument("--fold", type=int, metavar="N", help="only this fold, from 0")
+    parser.add_argument(
+        "--leaky-split",
+        action="store_true",
+        help="draw clips at random, the same voices on both sides: shows how a 99 %% comes about, and measures nothing",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="as many epochs and steps as take about so much processor time here, instead of --epochs",
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings; those given here win")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder of the run (default: runs/SET-DATE-TIME)")
     parser.add_argument("--epochs", type=int, help="most passes over the training clips (default: 20)")
@@ -76,6 +110,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-j", "--workers", type=int, default=os.cpu_count() or 1, help="processes that splice (default: all cores)"
     )
+    fitting.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -84,53 +119,96 @@ def run(arguments: argparse.Namespace) -> int:
     Raises
     ------
     UsageError
-        When settings are given with --resume, or the run's folder is taken.
+        When settings are given with --resume, the run's folder is taken, or what is to be fine-tuned is no network.
     ToolkitError
         When the set, the recipe or the run is broken.
     """
+    divisions = _divisions(arguments)
+    if fitting.is_asked_for(arguments):
+        return fitting.run(arguments, RUNS, divisions)
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
-    others = (arguments.out, arguments.config, arguments.from_pretrained)
-    if arguments.resume is not None and (given or any(other is not None for other in others)):
+    if arguments.resume is not None and (given or any(getattr(arguments, name) for name in NOT_RESUMED)):
         raise UsageError("--resume goes on with the run's own settings; it takes no other argument")
+    if arguments.minutes is not None and (arguments.recipe is not None or arguments.epochs is not None):
+        raise UsageError("--minutes: decides the epochs on a set; it goes with neither --epochs nor --recipe")
     order = _read_order(arguments.recipe) if arguments.recipe is not None else None
+    if arguments.from_pretrained is not None:
+        read_bundle(arguments.from_pretrained).require_network("--from-pretrained")
     from model.training.quiet import load_tensorflow
 
     load_tensorflow()
-    from model.training.run import report, train
+    from model.training.folds import as_text, is_finished, sum_up
 
     if arguments.resume is None:
-        folder, settings = _started(arguments, {**_settings(arguments), **given}, order)
+        folder = arguments.out or _new_folder(arguments)
+        runs = _started(arguments, folder, {**_settings(arguments), **given}, order, divisions)
     else:
-        folder, settings = _resumed(arguments)
+        folder, runs = arguments.resume, _resumed(arguments.resume)
     _log.info("run: %s (after a stop, go on with --resume %s)", folder, folder)
-    with _splices(settings, workers=arguments.workers) as splices:
-        print(report(train(folder, settings, splices)), flush=True)
-    _log.info("model: %s", folder / "bundle")
+    for each, settings in runs:
+        if len(runs) == 1 or not is_finished(each):
+            _train(each, settings, workers=arguments.workers)
+    if len(runs) > 1:
+        print(f"\n{as_text(sum_up(folder, [each for each, _ in runs]))}", flush=True)
     return 0
 
 
-def _resumed(arguments: argparse.Namespace) -> tuple[Path, TrainSettings]:
-    from model.training.settings import read_run
+def _train(folder: Path, settings: TrainSettings, *, workers: int) -> None:
+    """Train one run and print its table."""
+    from model.training.run import train
+    from model.training.runs import report
 
-    return arguments.resume, read_run(arguments.resume)
+    with _splices(settings, workers=workers) as splices:
+        print(report(train(folder, settings, splices)), flush=True)
+    _log.info("model: %s", folder / "bundle")
 
 
-def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings of the file, and of the network that is fine-tuned.
+def _divisions(arguments: argparse.Namespace) -> list[Division]:
+    """Return how the set is divided, once for each run.
 
     Raises
     ------
     UsageError
-        When the file asks for another network than the one that is fine-tuned.
+        For folds that are too few or not there, or asked of splices made on the fly.
     """
-    from model.bundle import read_bundle
+    from model.training.splits import division_of
+
+    folds, fold, leaky = arguments.folds, arguments.fold, arguments.leaky_split
+    if folds is None and fold is not None:
+        raise UsageError(f"--fold: expected --folds beside it, received {fold} alone")
+    if arguments.recipe is not None and (leaky or folds is not None):
+        raise UsageError("--folds and --leaky-split divide a set: expected --data, received --recipe")
+    if folds is None or fold is not None:
+        return [division_of(folds, fold, leaky=leaky)]
+    return [division_of(folds, each, leaky=leaky) for each in range(division_of(folds, 0, leaky=leaky).folds)]
+
+
+def _resumed(folder: Path) -> list[tuple[Path, TrainSettings]]:
+    from model.training.folds import fold_folders
+    from model.training.settings import read_run
+
+    return [(each, read_run(each)) for each in fold_folders(folder) or [folder]]
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings of the file, and of the network that is asked for or fine-tuned.
+
+    Raises
+    ------
+    UsageError
+        When another network is asked for than the one that is fine-tuned.
+    """
+    from model.networks import config_type
     from model.training.settings import read_config, settings_like
 
-    settings = {} if arguments.config is None else read_config(arguments.config)
+    asked = arguments.network
+    settings = {} if arguments.config is None else read_config(arguments.config, architecture=asked)
     if arguments.from_pretrained is None:
-        return settings
+        return settings if asked is None else {"network": config_type(asked)(), **settings}
     bundle = read_bundle(arguments.from_pretrained)
     wanted = {**settings_like(bundle), "start_from": str(bundle.path.resolve())}
+    if asked not in (None, wanted["network"].architecture):
+        raise UsageError(f"--network: expected {wanted['network'].architecture} like {bundle.path}. Received: {asked}")
     if other := sorted(name for name in wanted.keys() & settings.keys() if settings[name] != wanted[name]):
         raise UsageError(f"{arguments.config}: expected {', '.join(other)} of {bundle.path}, or none. Leave them out")
     return {"learning_rate": FINE_TUNING_RATE, **settings, **wanted}
@@ -146,22 +224,39 @@ def _read_order(recipe: Path) -> Order:
     return order
 
 
-def _started(
-    arguments: argparse.Namespace, given: dict[str, Any], order: Order | None
-) -> tuple[Path, TrainSettings]:
-    """Begin a run, after a look at its set, so that a broken one leaves no run behind."""
-    from model.training.examples import read_set
-    from model.training.settings import TrainSettings, start_run
-
+def _new_folder(arguments: argparse.Namespace) -> Path:
     source = arguments.data if arguments.data is not None else arguments.recipe
-    folder = arguments.out or RUNS / f"{source.resolve().stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    return RUNS / f"{source.resolve().stem}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _started(
+    arguments: argparse.Namespace,
+    folder: Path,
+    given: dict[str, Any],
+    order: Order | None,
+    divisions: Sequence[Division],
+) -> list[tuple[Path, TrainSettings]]:
+    """Begin a run, or one for each fold, after a look at the set, so that a broken one leaves no run behind."""
+    from model.training.examples import read_set
+    from model.training.folds import run_folders
+    from model.training.pace import within
+    from model.training.runs import start_run
+    from model.training.settings import TrainSettings
+    from model.training.splits import OWN
+
     if order is None:
-        settings = TrainSettings(data=str(arguments.data), **given)
-        read_set(arguments.data, seed=settings.seed)
+        all_settings = [TrainSettings(data=str(arguments.data), division=each, **given) for each in divisions]
+        needed = ("train", "dev") if divisions[0].kind == OWN else ("train", "dev", "test")
+        for settings in all_settings:
+            read_set(arguments.data, seed=settings.seed, needed=needed, division=settings.division)
     else:
-        settings = TrainSettings(data=str(folder / "set"), splices=order.to_json(), **given)
-    start_run(folder, settings)
-    return folder, settings
+        all_settings = [TrainSettings(data=str(folder / "set"), splices=order.to_json(), **given)]
+    if arguments.minutes is not None:
+        all_settings = [within(settings, arguments.minutes) for settings in all_settings]
+    folders = run_folders(folder, divisions)
+    for each, settings in zip(folders, all_settings, strict=True):
+        start_run(each, settings)
+    return list(zip(folders, all_settings, strict=True))
 
 
 @contextmanager
@@ -182,3 +277,11 @@ def _splices(settings: TrainSettings, *, workers: int) -> Iterator[Splices | Non
     steps_per_epoch = max(1, split_sizes(order.recipe)[TRAIN] // settings.batch_size)
     with Batches(open_stream(order.recipe, order.folders), settings.batch_size, workers=workers) as batches:
         yield Splices(batches.batch, steps_per_epoch)
+
+
+if __name__ == "__main__":
+    import sys
+
+    from apps.cli.main import run_alone
+
+    sys.exit(run_alone(sys.modules[__name__], program="train_cnnrnnlstm.py"))

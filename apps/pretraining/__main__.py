@@ -27,6 +27,7 @@ from audio.atomic import replacing
 from audio.errors import ToolkitError, UsageError
 from audio.manifest import Clip, read_manifest, resolve
 from model.bundle import BUNDLE_FOLDER, CARD_NAME, KERAS_NAME, ONNX_NAME, SHIPPED, Bundle, read_bundle, write_bundle
+from model.judging.abstain import CAREFUL
 
 if TYPE_CHECKING:
     from synth.recipe import Recipe
@@ -136,7 +137,8 @@ def train(run: Path, pool: Path, training: Path) -> Any:
     from model.training.examples import read_set
     from model.training.fit import fit
     from model.training.run import exported
-    from model.training.settings import TrainSettings, read_config, read_run, start_run
+    from model.training.runs import start_run
+    from model.training.settings import TrainSettings, read_config, read_run
 
     if not (run / "settings.json").exists():
         start_run(run, TrainSettings(data=str(pool), **read_config(training)))
@@ -162,6 +164,7 @@ def calibrated(folder: Path, work: Path, facts: dict[str, Any]) -> Bundle:
         bundle,
         calibration=found.calibration,
         operating_points=tuple(sorted(found.operating_points, key=lambda point: point.name != SHIPPED_POINT)),
+        limits=CAREFUL,  # docs/pretraining.md says why
         training={**bundle.training, **facts},
         licence=LICENCE,
     )

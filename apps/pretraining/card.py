@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     ToolkitError
         When the corpus or the bundle is broken, a clip cannot be judged, or the card cannot be written.
     """
-    from apps.pretraining.cost import CLIPS, COST, cost, cost_figures
+    from apps.cost import CLIPS, COST, cost, cost_figures
     from apps.pretraining.findings import Where, find, spread
     from apps.pretraining.sets import CODE_OF_JUDGING, code_sha256, collect, treatments
     from apps.pretraining.targets import decide, targets
@@ -171,7 +171,7 @@ def card_text(
         from jinja2 import Environment, StrictUndefined
     except ImportError:
         raise ToolkitError("the card needs Jinja2: install it with 'pip install jinja2'") from None
-    # Markdown, not HTML: `wording.cell` takes care of what comes from manifests.
+    # Markdown, not HTML: `markdown_cell` takes care of what comes from manifests.
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
     told = _told(bundle, exams, found, outcomes)
     text = environment.from_string(TEMPLATE.read_text("utf-8")).render(facts=facts, **told)
@@ -186,6 +186,7 @@ def _told(bundle: Bundle, exams: Exams, found: Findings, outcomes: Sequence[Outc
     from apps.pretraining.findings import Where
     from apps.pretraining.sets import treatments
     from apps.pretraining.targets import MISSED, UNKNOWN
+    from audio.pages import markdown_cell
 
     done, origins = treatments(), list(bundle.training.get("origins", ()))
     return {
@@ -195,6 +196,7 @@ def _told(bundle: Bundle, exams: Exams, found: Findings, outcomes: Sequence[Outc
         "kilobytes": (bundle.onnx_path.stat().st_size + 500) // 1_000,
         "get": lambda key, name, part="", treatment="": found.get(Where(name, part, treatment), key),
         "words": wording,
+        "cell": markdown_cell,
         "outcomes": outcomes,
         "missed": [outcome for outcome in outcomes if outcome.verdict in (MISSED, UNKNOWN)],
         "treatments": done,

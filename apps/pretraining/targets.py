@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from apps.pretraining.cost import COST
+from apps.cost import COST
 from apps.pretraining.findings import LEAST_GENUINE, SMALLER, Findings, Where, corpus_part
 from apps.pretraining.measuring import SEGMENT_EER, SEGMENT_EER_HYBRIDS
 from apps.pretraining.sets import Corpus, Treatment

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from apps.pretraining.sets import Exam, Exams, Treatment
 from apps.pretraining.targets import Outcome
 from audio.labels import LABELS
 from audio.messages import REASONS
+from audio.pages import Table, markdown_cell, table_markdown
 from model.bundle import Bundle, OperatingPoint
 from model.evaluation.figures import Figure
 from model.evaluation.report import FEW_SPEAKERS
@@ -107,16 +107,7 @@ def how_well_placed(figure: Figure | None) -> str:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Write a Markdown table: the first column to the left, the others to the right; "" without rows."""
-    lines = [list(map(cell, row)) for row in rows]
-    if not lines:
-        return ""
-    rule = [":--", *["--:"] * (len(header) - 1)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [list(header), rule, *lines])
-
-
-def cell(text: str) -> str:
-    """Make a text one cell: what stands in a corpus must not become markup."""
-    return re.sub(r"([\\|<>`*_\[\]])", r"\\\1", " ".join(str(text).split()))
+    return table_markdown(Table(tuple(header), tuple(map(tuple, rows))))
 
 
 def target_table(outcomes: Sequence[Outcome]) -> str:
@@ -386,4 +377,5 @@ def _defined(found: Findings, where: Where, key: str) -> Figure | None:
 def attributions(origins: Sequence[Mapping[str, Any]]) -> list[str]:
     """Name everybody whose recordings were trained on, once, with the licence."""
     named = {(str(origin.get("name", "")), str(origin.get("licence", ""))) for origin in origins}
-    return [f"{cell(name)} ({cell(licence or 'licence not recorded')})" for name, licence in sorted(named)]
+    told = [(name, licence or "licence not recorded") for name, licence in sorted(named)]
+    return [f"{markdown_cell(name)} ({markdown_cell(licence)})" for name, licence in told]

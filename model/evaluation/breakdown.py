@@ -91,7 +91,7 @@ def break_down(given: Sample, operating: Operating | None = None) -> list[Breakd
     for name, values in _properties(given.judged).items():
         most = MOST_GENERATORS if name == NAMES["generator"] else MOST_VALUES
         counts = Counter(value for value in values if value)
-        kept = [value for value in _ordered(counts) if counts[value] >= FEWEST_CLIPS]
+        kept = [value for value in ordered(counts) if counts[value] >= FEWEST_CLIPS]
         if len(kept) >= FEWEST_VALUES and len(counts) <= most:
             found.append(Breakdown(name, tuple(_part(given, values, value, operating) for value in kept)))
     return found
@@ -100,10 +100,10 @@ def break_down(given: Sample, operating: Operating | None = None) -> list[Breakd
 def _properties(judged: Sequence[Judged]) -> dict[str, list[str]]:
     """Name each property, and its value for each clip; "" where it is unknown."""
     named = {name: [_known(found, key) for found in judged] for key, name in NAMES.items()}
-    named["pitch"] = [_band(found.pitch_hz, PITCH_HZ, unit="Hz") for found in judged]
-    named["length"] = [_band(found.n_samples / SAMPLE_RATE, DURATION_S, unit="s") for found in judged]
-    named["signal over noise"] = [_band(found.snr_db, SNR_DB, unit="dB") for found in judged]
-    named["longest fake span"] = [_band(_longest_s(found), LENGTH_S, unit="s") for found in judged]
+    named["pitch"] = [band(found.pitch_hz, PITCH_HZ, unit="Hz") for found in judged]
+    named["length"] = [band(found.n_samples / SAMPLE_RATE, DURATION_S, unit="s") for found in judged]
+    named["signal over noise"] = [band(found.snr_db, SNR_DB, unit="dB") for found in judged]
+    named["longest fake span"] = [band(_longest_s(found), LENGTH_S, unit="s") for found in judged]
     others = dict.fromkeys(key for found in judged for key in found.clip.traits if key not in NAMES)
     told = {f"{key}, as told" if key in named else key: key for key in others}
     return named | {name: [found.clip.traits.get(key, "") for found in judged] for name, key in told.items()}
@@ -123,7 +123,7 @@ def _longest_s(found: Judged) -> float | None:
     return longest / SAMPLE_RATE if 0 < longest < found.n_samples else None
 
 
-def _band(value: float | None, edges: Sequence[float], *, unit: str) -> str:
+def band(value: float | None, edges: Sequence[float], *, unit: str) -> str:
     """Name the band in which a value lies; "" for none."""
     if value is None:
         return ""
@@ -135,7 +135,7 @@ def _band(value: float | None, edges: Sequence[float], *, unit: str) -> str:
     return f"{above[-1]:g} to {edges[len(above)]:g} {unit}"
 
 
-def _ordered(values: Iterable[str]) -> list[str]:
+def ordered(values: Iterable[str]) -> list[str]:
     """Return values in order: bands by their numbers, names by the alphabet."""
 
     def place(value: str) -> tuple[float, str]:

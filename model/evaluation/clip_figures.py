@@ -11,7 +11,16 @@ from audio.labels import FAKE, HYBRID, LABELS, REAL
 from model.evaluation.figures import Figure, Operating, Sample
 from model.metrics.bootstrap import Interval, equal_error_interval, interval, sums
 from model.metrics.calibration import expected_calibration_error
-from model.metrics.classes import accuracy, confusion, f1, macro_f1, precision, recall
+from model.metrics.classes import (
+    accuracy,
+    confusion,
+    f1,
+    macro_f1,
+    precision,
+    recall,
+    two_class_accuracy,
+    two_class_macro_f1,
+)
 from model.metrics.costs import AsvErrors, actual_dcf, cllr, min_dcf, min_tdcf
 from model.metrics.ranking import equal_error_rate, error_rates, half_total_error_rate, roc_auc
 
@@ -65,6 +74,8 @@ def verdict_figures(given: Sample) -> Iterator[Figure]:
 
     yield figure("accuracy", "accuracy", accuracy, needs="of any class")
     yield figure("macro_f1", "macro-F1", macro_f1, needs="of all three classes")
+    yield figure("two_class_accuracy", "accuracy, real against the rest", two_class_accuracy, needs="of any class")
+    yield figure("two_class_macro_f1", "macro-F1, real against the rest", two_class_macro_f1, needs="of both kinds")
     for place, label in enumerate(LABELS):
         for name, of in (("precision", precision), ("recall", recall), ("f1", f1)):
             needs = f"called {label}" if of is precision else f"that are {label}"
@@ -86,8 +97,13 @@ def _calibration_figure(given: Sample) -> Figure:
     return Figure("ece", "expected calibration error", VERDICTS, error, n=len(told), note=note)
 
 
-def ranking_figures(given: Sample, operating: Operating | None) -> Iterator[Figure]:
-    """Yield the figures of the clip scores; none for a system without. Clips without a score are left out."""
+def ranking_figures(
+    given: Sample, operating: Operating | None, *, asv: AsvErrors | None = None
+) -> Iterator[Figure]:
+    """Yield the figures of the clip scores; none for a system without. Clips without a score are left out.
+
+    `asv` brings the cost in tandem with a speaker verification system.
+    """
     kept = given.only(lambda found: found.score is not None)
     if not kept.judged:
         return
@@ -102,6 +118,8 @@ def ranking_figures(given: Sample, operating: Operating | None) -> Iterator[Figu
     if operating is not None:
         yield from threshold_figures(kept, operating)
         yield from _ratio_figures(kept, operating)
+    if asv is not None:
+        yield tandem_figure(kept, asv)
 
 
 def clip_scores(given: Sample) -> npt.NDArray[np.float64]:

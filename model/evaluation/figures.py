@@ -21,6 +21,7 @@ from audio.labels import REAL
 from model.evaluation.judged import Judged
 from model.metrics.bootstrap import Interval, Resamples, resamples
 from model.metrics.cells import RESOLUTIONS_MS
+from model.metrics.costs import AsvErrors
 
 SEED = 0
 """What the resamples are drawn from unless told otherwise."""
@@ -123,7 +124,11 @@ def sample(judged: Iterable[Judged], *, n_resamples: int = N_RESAMPLES, seed: in
 
 
 def summarise(
-    given: Sample, operating: Operating | None = None, *, resolutions_ms: Sequence[int] = RESOLUTIONS_MS
+    given: Sample,
+    operating: Operating | None = None,
+    *,
+    resolutions_ms: Sequence[int] = RESOLUTIONS_MS,
+    asv: AsvErrors | None = None,
 ) -> list[Figure]:
     """Compute every figure that the judgements allow, in the order in which people read them.
 
@@ -135,6 +140,8 @@ def summarise(
         Thresholds from another set; without them the figures at a threshold are left out.
     resolutions_ms
         Lengths of the cells of segment EERs; these take most of the time. Only all of them bring the millisecond EER.
+    asv
+        What a speaker verification system behind the detector does, for min t-DCF.
 
     Returns
     -------
@@ -145,7 +152,7 @@ def summarise(
 
     return [
         *verdict_figures(given),
-        *ranking_figures(given, operating),
+        *ranking_figures(given, operating, asv=asv),
         *cell_figures(given, operating, resolutions_ms=resolutions_ms),
         *span_figures(given),
     ]

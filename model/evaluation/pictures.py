@@ -112,7 +112,7 @@ def confusion_png(table: npt.ArrayLike) -> bytes:
     counts = np.asarray(table)
     if counts.shape != (len(LABELS), len(LABELS) + 1):
         raise UsageError(f"confusion_png: expected a table (3, 4), received {counts.shape}")
-    return _draw(lambda figure: _paint_confusion(figure.subplots(), counts), size_inches=(6.2, 3.6))
+    return draw(lambda figure: _paint_confusion(figure.subplots(), counts), size_inches=(6.2, 3.6))
 
 
 def error_curves_png(curves: Mapping[str, Curve]) -> bytes:
@@ -132,9 +132,9 @@ def error_curves_png(curves: Mapping[str, Curve]) -> bytes:
         if not curves:
             _say(left, "nothing to draw:\none of the two classes is missing")
             _say(right, "nothing to draw:\none of the two classes is missing")
-        _legend_below(figure, left.get_lines()[1:], names=names)  # the first line is that of chance
+        legend_below(figure, left.get_lines()[1:], names=names)  # the first line is that of chance
 
-    return _draw(paint, size_inches=(10.0, 5.2 + _legend_inches(names, 10.0)))
+    return draw(paint, size_inches=(10.0, 5.2 + legend_inches(names, 10.0)))
 
 
 def reliability_png(bins: Reliability) -> bytes:
@@ -154,7 +154,7 @@ def reliability_png(bins: Reliability) -> bytes:
         axes.set(xlabel="mean probability of the verdict", ylabel="share of right verdicts")
         axes.legend(loc="lower right" if _is_low_right_free(bins) else "upper left", fontsize=8)
 
-    return _draw(paint, size_inches=(5.2, 4.4))
+    return draw(paint, size_inches=(5.2, 4.4))
 
 
 def score_histograms_png(
@@ -177,16 +177,16 @@ def score_histograms_png(
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        handles = _paint_histograms(axes, list(parts.values()), within=list(lines.values()))
+        handles = paint_histograms(axes, list(parts.values()), within=list(lines.values()))
         for i, value in enumerate(lines.values() if held else ()):
             dashes = THRESHOLD_DASHES[i % len(THRESHOLD_DASHES)]
             handles.append(axes.axvline(value, color="black", linewidth=1.5, linestyle=dashes))
         axes.set(xlabel="score (higher: more fake)", ylabel="% of its class")
         if not held:
             _say(axes, "no clip has a score")
-        _legend_below(figure, handles, names=names)
+        legend_below(figure, handles, names=names)
 
-    return _draw(paint, size_inches=(6.5, 3.3 + _legend_inches(names, 6.5)))
+    return draw(paint, size_inches=(6.5, 3.3 + legend_inches(names, 6.5)))
 
 
 def span_recall_png(lengths_s: npt.ArrayLike, recalls: npt.ArrayLike) -> bytes:
@@ -212,9 +212,9 @@ def span_recall_png(lengths_s: npt.ArrayLike, recalls: npt.ArrayLike) -> bytes:
         axes = figure.subplots()
         _paint_recall(axes, lengths, shares=shares)
         handles, names = _first_of_each(axes)
-        _legend_below(figure, handles, names=names)
+        legend_below(figure, handles, names=names)
 
-    return _draw(paint, size_inches=(6.5, 4.1))
+    return draw(paint, size_inches=(6.5, 4.1))
 
 
 def breakdown_png(
@@ -246,10 +246,10 @@ def breakdown_png(
         more = f"\nand {rest} more, not drawn" if rest else ""
         axes.set_xlabel(f"{quantity}{more}".strip(), parse_math=False)
 
-    return _draw(paint, size_inches=(9.5, 1.1 + 0.27 * max(2, len(shown))))
+    return draw(paint, size_inches=(9.5, 1.1 + 0.27 * max(2, len(shown))))
 
 
-def _draw(paint: Callable[[Figure], None], *, size_inches: tuple[float, float]) -> bytes:
+def draw(paint: Callable[[Figure], None], *, size_inches: tuple[float, float]) -> bytes:
     """Return the PNG of what `paint` puts into an empty figure; the same picture gives the same bytes."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -284,12 +284,12 @@ def _legend_columns(names: Sequence[str], width_inches: float) -> int:
     return 2 if len(names) > 1 and 2 * (0.07 * longest + 0.6) < width_inches else 1
 
 
-def _legend_inches(names: Sequence[str], width_inches: float) -> float:
+def legend_inches(names: Sequence[str], width_inches: float) -> float:
     """How high that makes the legend."""
     return 0.17 * math.ceil(len(names) / _legend_columns(names, width_inches))
 
 
-def _legend_below(figure: Figure, handles: Sequence[Any], *, names: Sequence[str]) -> None:
+def legend_below(figure: Figure, handles: Sequence[Any], *, names: Sequence[str]) -> None:
     """Put a legend below the axes, where it covers nothing."""
     if not handles:
         return
@@ -417,7 +417,7 @@ def _is_low_right_free(bins: Reliability) -> bool:
     return not bool(np.any((bins.confidence > 0.65) & (bins.accuracy < 0.35)))
 
 
-def _paint_histograms(axes: Axes, classes: Sequence[Values], *, within: Sequence[float]) -> list[Any]:
+def paint_histograms(axes: Axes, classes: Sequence[Values], *, within: Sequence[float]) -> list[Any]:
     """Draw classes over the same bins, which reach to the thresholds `within`; return what a legend can name."""
     everything = np.concatenate([np.zeros(0), *classes])
     if not everything.size:

@@ -60,7 +60,7 @@ class Judge:
     """Where the journals lie; None keeps none."""
     workers: int = 1
     runtime: str | None = None
-    """What runs the network (`model.judging.runtime.RUNTIMES`); None: what the bundle was made for."""
+    """What runs a network (`model.judging.runtime.RUNTIMES`); None: what the bundle was made for."""
 
     def __post_init__(self) -> None:
         bundle = read_bundle(find_bundle(self.bundle))
@@ -121,7 +121,7 @@ class Judge:
     @property
     def _beside_default(self) -> str:
         """What tells the journals of another runtime apart."""
-        return "" if self.runtime == DEFAULT_RUNTIME else f"-{self.runtime}"
+        return "" if self.runtime in (None, DEFAULT_RUNTIME) else f"-{self.runtime}"
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """The detector: a recording in, a verdict with its fake spans out.
 
-    samples -> windows with speech -> log-mel -> network -> frame scores -> spans
-                   |                               |                          |
-                   +-> none: abstention            +-> clip logits -----> verdict
+    samples -> windows with speech -> model -> frame scores -> spans
+                   |                    |                          |
+                   +-> none: abstention +-> clip logits -----> verdict
 
-Every step is a function of this recording alone; nothing is kept between two calls but the network.
+Every step is a function of this recording alone; nothing is kept between two calls but the model, which may be a
+network, a classical system or a stack of either (`model.judging.systems`).
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ import numpy.typing as npt
 from audio.cleaning import speech_frames
 from audio.errors import UsageError
 from audio.labels import LABELS
-from audio.reading import blocks
+from audio.reading import Limits, blocks
 from audio.segments import SAMPLE_RATE, Segment, from_frames, to_frames
 from model.bundle import BALANCED, Bundle, Calibration, OperatingPoint, find_bundle, read_bundle
 from model.judging.abstain import cautions, reasons
 from model.judging.explain import Explanation, explain
 from model.judging.localise import Ends, ends_of, readings, with_confidence
 from model.judging.quality import Quality
-from model.judging.runtime import open_network
 from model.judging.samples import as_samples
 from model.judging.stream import PIECE_SAMPLES, Evidence, Listener
+from model.judging.systems import LogMelNetwork, open_system
 from model.judging.verdict import Verdict, judge, softmax
 from model.points import point_of
 
@@ -173,18 +174,20 @@ class Detector:
         operating_point
             name of one of the bundle's, or a .json of `script.py calibrate`; None: the bundle's default.
         runtime
-            what runs the network, one of `model.judging.runtime.RUNTIMES`; None: what the bundle was made for.
+            what runs a network, one of `model.judging.runtime.RUNTIMES`; None: what the bundle was made for.
 
         Raises
         ------
         ModelError
-            There is no such bundle, operating point or runtime, or it is broken.
+            There is no such bundle or operating point, or it is broken.
+        UsageError
+            There is no such runtime, or the model is no network and one was named.
         """
         self._bundle = read_bundle(find_bundle(None if model is None else Path(model)))
         self._point = point_of(self._bundle, operating_point)
         self._asked = operating_point
         self._runtime = runtime
-        self._network = open_network(self._bundle, runtime)
+        self._system = open_system(self._bundle, runtime)
 
     @property
     def bundle(self) -> Bundle:
@@ -197,7 +200,7 @@ class Detector:
         return self._point
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to another process as a path: a running network does not pickle."""
+        """Travel to another process as a path: a running model does not pickle."""
         return partial(type(self), operating_point=self._asked, runtime=self._runtime), (self._bundle.path,)
 
     def detect(
@@ -206,8 +209,9 @@ class Detector:
         *,
         sample_rate: int = SAMPLE_RATE,
         channel: int | None = None,
+        limits: Limits | None = None,
     ) -> Detection:
-        """Judge a recording of any length.
+        """Judge a recording of any length, in memory that hardly grows with it.
 
         Parameters
         ----------
@@ -218,22 +222,24 @@ class Detector:
             samples per second of an array; a file knows its own.
         channel
             which channel of a file, from 0; None: the mean of all. An array's is only noted.
+        limits
+            how much a file may turn into; None: any amount.
 
         Raises
         ------
         AudioError
-            The file cannot be read, or the array is no mono audio.
+            The file cannot be read, or the array is no mono audio; `LimitError` beyond `limits`.
         ModelError
-            The network does not do what its bundle says.
+            The model does not do what its bundle says.
         """
         listener = self.listener()
-        for piece in _pieces(source, sample_rate, channel):
+        for piece in _pieces(source, sample_rate, channel, limits):
             listener.hear(piece)
         return self.conclusion(*listener.finish(), channel=channel)
 
     def listener(self) -> Listener:
         """Return what hears one recording piece by piece; `conclusion` says what follows from what it heard."""
-        return Listener(self._bundle, self._network)
+        return Listener(self._bundle, self._system)
 
     def conclusion(self, found: Evidence | None, quality: Quality, *, channel: int | None = None) -> Detection:
         """Draw the conclusions from what a listener heard; `channel` is only noted."""
@@ -243,7 +249,7 @@ class Detector:
         return self._judge(found, quality, channel)
 
     def evidence(self, samples: Samples) -> Evidence | None:
-        """Run the network over a recording, without drawing conclusions from it.
+        """Run the model over a recording, without drawing conclusions from it.
 
         Parameters
         ----------
@@ -257,7 +263,7 @@ class Detector:
         Raises
         ------
         ModelError
-            The network does not do what its bundle says.
+            The model does not do what its bundle says.
         """
         listener = self.listener()
         listener.hear(samples)
@@ -281,18 +287,20 @@ class Detector:
         Raises
         ------
         UsageError
-            There is no verdict to explain, or it is another recording's.
+            There is no verdict to explain, it is another recording's, or the model is no network.
         ModelError
-            The network does not do what its bundle says.
+            The model does not do what its bundle says.
         """
         if detection.abstained:
             raise UsageError("explain: expected a result with a verdict, received an abstention")
+        self._bundle.require_network("explain")
+        assert isinstance(self._system, LogMelNetwork)
         hop = self._bundle.frame_hop_samples
         if detection.spans:
             explained = to_frames(detection.spans, len(detection.frame_scores), hop)
         else:
             explained = speech_frames(samples, hop_samples=hop)
-        return explain(samples, explained, bundle=self._bundle, network=self._network, title=title)
+        return explain(samples, explained, bundle=self._bundle, network=self._system.network, title=title)
 
     def _judge(self, found: Evidence, quality: Quality, channel: int | None) -> Detection:
         """Draw the conclusions."""
@@ -342,9 +350,9 @@ _NO_SCORES.setflags(write=False)
 
 
 def _pieces(
-    source: str | os.PathLike[str] | npt.ArrayLike, sample_rate: int, channel: int | None
+    source: str | os.PathLike[str] | npt.ArrayLike, sample_rate: int, channel: int | None, limits: Limits | None
 ) -> Iterable[Samples]:
     """The samples of a file of any length, block by block, or those of an array."""
     if isinstance(source, (str, os.PathLike)):
-        return blocks(Path(source), block_samples=PIECE_SAMPLES, channel=channel)
+        return blocks(Path(source), block_samples=PIECE_SAMPLES, channel=channel, limits=limits)
     return [as_samples(source, sample_rate=sample_rate)]

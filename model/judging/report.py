@@ -20,7 +20,7 @@ from audio.messages import reason_text, text, warning_text
 from audio.pages import Block, Heading, Mark, Paragraph, Picture, Player, Table, write_page
 from audio.reading import FileFacts
 from audio.segments import SAMPLE_RATE
-from model.bundle import CARD_NAME, Bundle, OperatingPoint
+from model.bundle import CARD_NAME, NETWORK, Bundle, OperatingPoint
 from model.judging.detector import Detection, Samples, Span
 from model.judging.explain import Explanation, explanation_text
 from model.judging.plots import picture_png
@@ -139,7 +139,7 @@ def _player(exhibit: Exhibit) -> Player:
     what = "the mean of all channels" if channel is None else f"channel {channel}"
     if len(exhibit.samples) <= LONGEST_WHOLE_S * SAMPLE_RATE:
         marks = tuple(Mark(span.start_s, span.end_s, text("span", **span._asdict())) for span in spans)
-        return Player(_flac(exhibit.samples), "audio/flac", marks, text("heard_note", what=what))
+        return Player(flac_bytes(exhibit.samples), "audio/flac", marks, text("heard_note", what=what))
     pieces: list[Samples] = [exhibit.samples[:0]]
     marks_at, at = [], 0.0
     for span in spans[:MOST_EXCERPTS]:
@@ -149,10 +149,11 @@ def _player(exhibit: Exhibit) -> Player:
         marks_at.append(Mark(onset, onset + span.end_s - span.start_s, text("span", **span._asdict())))
         at += pieces[-1].size / SAMPLE_RATE
     note = text("excerpts_note", n=len(marks_at))
-    return Player(_flac(np.concatenate(pieces)), "audio/flac", tuple(marks_at), note)
+    return Player(flac_bytes(np.concatenate(pieces)), "audio/flac", tuple(marks_at), note)
 
 
-def _flac(samples: Samples) -> bytes:
+def flac_bytes(samples: Samples) -> bytes:
+    """Return samples, float32 (n,) at 16 kHz, as a FLAC file of 16 bits."""
     made = io.BytesIO()
     soundfile.write(made, np.clip(samples, -1.0, 1.0), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     return made.getvalue()
@@ -183,7 +184,8 @@ def _file_rows(exhibit: Exhibit) -> Iterator[tuple[str, str]]:
 
 def _model_rows(bundle: Bundle, point: OperatingPoint, settings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield "model", bundle.name
-    yield "SHA-256 of its network", file_sha256(bundle.onnx_path)
+    if bundle.kind == NETWORK:
+        yield "SHA-256 of its network", file_sha256(bundle.onnx_path)
     yield "SHA-256 of its facts", file_sha256(bundle.path / CARD_NAME)
     yield "operating point", point.name
     yield "thresholds", f"a span opens at {point.thresholds.enter:g} and ends at {point.thresholds.exit:g}"

@@ -17,7 +17,7 @@ import numpy as np
 from audio.digest import file_sha256
 from audio.errors import ModelError, UsageError
 from audio.labels import LABELS
-from model.bundle import ONNX_NAME, Bundle
+from model.bundle import NETWORK, ONNX_NAME, Bundle
 from model.judging.sessions import Float, Session, litert_session, one_line, onnx_session
 
 LITERT_NAME = "model.tflite"
@@ -137,7 +137,7 @@ def open_network(bundle: Bundle, runtime: str | None = None) -> Network:
         The bundle has no file for the runtime, or not the one it was exported with; the runtime is missing; or
         the file is no network with our input and outputs.
     """
-    name = runtime_of(bundle) if runtime is None else runtime
+    name = (runtime_of(bundle) or DEFAULT_RUNTIME) if runtime is None else runtime
     if name not in RUNTIMES:
         raise UsageError(f"runtime: expected one of {', '.join(RUNTIMES)}, received {name!r}")
     file, opener, batches = RUNTIMES[name]
@@ -148,8 +148,10 @@ def open_network(bundle: Bundle, runtime: str | None = None) -> Network:
     return Network(path, opener, batches=batches and not _exported(bundle).get("int8"))
 
 
-def runtime_of(bundle: Bundle) -> str:
-    """Name the runtime that a bundle is for unless told otherwise."""
+def runtime_of(bundle: Bundle) -> str | None:
+    """Name the runtime that a bundle is for unless told otherwise; None where it holds no network."""
+    if bundle.kind != NETWORK:
+        return None
     name = str(_exported(bundle).get("format"))
     return name if name in RUNTIMES else DEFAULT_RUNTIME
 

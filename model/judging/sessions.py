@@ -32,8 +32,8 @@ class Session(Protocol):
         """Run features, float32 (1, time, bands); give frame scores (1, frames) and clip logits (1, 3)."""
 
 
-def onnx_session(path: Path) -> Session:
-    """Open a network with ONNX Runtime, on the CPU.
+def onnx_session(path: Path, outputs: tuple[str, str] = OUTPUTS) -> Session:
+    """Open a network with ONNX Runtime, on the CPU; `outputs` are what it is asked for.
 
     Raises
     ------
@@ -52,10 +52,10 @@ def onnx_session(path: Path) -> Session:
     except Exception as error:  # onnxruntime's own exceptions share no base class but Exception
         raise ModelError(f"{path}: no ONNX network that can be loaded: {one_line(error)}") from error
     names = ({node.name for node in nodes} for nodes in (session.get_inputs(), session.get_outputs()))
-    _check_signature(path, *names)
+    _check_signature(path, *names, outputs=outputs)
 
     def run(features: Float) -> tuple[Float, Float]:
-        frames, logits = session.run(list(OUTPUTS), {INPUT: features})
+        frames, logits = session.run(list(outputs), {INPUT: features})
         return frames, logits
 
     return run
@@ -137,11 +137,11 @@ def _muted_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def _check_signature(path: Path, inputs: set[str], outputs: set[str]) -> None:
-    if inputs != {INPUT} or not outputs.issuperset(OUTPUTS):
+def _check_signature(path: Path, inputs: set[str], found: set[str], *, outputs: tuple[str, ...] = OUTPUTS) -> None:
+    if inputs != {INPUT} or not found.issuperset(outputs):
         raise ModelError(
-            f"{path}: expected input {INPUT} and outputs {', '.join(OUTPUTS)}, "
-            f"received {', '.join(sorted(inputs))} and {', '.join(sorted(outputs))}"
+            f"{path}: expected input {INPUT} and outputs {', '.join(outputs)}, "
+            f"received {', '.join(sorted(inputs))} and {', '.join(sorted(found))}"
         )
 
 

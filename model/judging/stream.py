@@ -26,10 +26,9 @@ from audio.cleaning import SpeechMarker, is_steady
 from audio.errors import ModelError
 from audio.segments import n_frames
 from model.bundle import Bundle
-from model.features import log_mel
 from model.judging.abstain import MIN_CLIP_SAMPLES, MIN_SPEECH_SAMPLES
 from model.judging.quality import BLOCK_SAMPLES, Meter, Quality
-from model.judging.runtime import Network
+from model.judging.systems import System
 from model.judging.windows import Joined
 
 Samples = npt.NDArray[np.float32]
@@ -46,7 +45,7 @@ MARK_PIECES = 1_000
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Evidence:
-    """What the network says about a recording, before thresholds and calibration."""
+    """What the model says about a recording, before thresholds and calibration."""
 
     frame_scores: Samples
     """P(fake) per frame, float32 (n_frames,), read-only."""
@@ -84,15 +83,15 @@ class _Vote(NamedTuple):
 class Listener:
     """Hears one recording."""
 
-    def __init__(self, bundle: Bundle, network: Network) -> None:
+    def __init__(self, bundle: Bundle, system: System) -> None:
         """Start a recording.
 
         Parameters
         ----------
-        bundle, network
+        bundle, system
             The model, and what runs it.
         """
-        self._bundle, self._network = bundle, network
+        self._bundle, self._system = bundle, system
         self._held: Samples = np.zeros(0, dtype=np.float32)
         self._first_held = self._first_recent = self._n_samples = self._n_marked = self._next_onset = 0
         self._marker = SpeechMarker(bundle.frame_hop_samples)
@@ -125,7 +124,7 @@ class Listener:
         Raises
         ------
         ModelError
-            The network does not do what its bundle says.
+            The model does not do what its bundle says.
         """
         for first in range(0, len(samples), PIECE_SAMPLES):
             piece = samples[first : first + PIECE_SAMPLES]
@@ -144,7 +143,7 @@ class Listener:
         Raises
         ------
         ModelError
-            The network does not do what its bundle says.
+            The model does not do what its bundle says.
         """
         onset = self._part_onset()
         return Part(onset, *self._since(onset).finish())
@@ -159,7 +158,7 @@ class Listener:
         Raises
         ------
         ModelError
-            The network does not do what its bundle says.
+            The model does not do what its bundle says.
         """
         self._mark(whole_frames_only=False)
         quality = self._meter.finish()
@@ -197,11 +196,11 @@ class Listener:
     def _run(self, onset: int, offset: int) -> None:
         bundle, hop = self._bundle, self._bundle.frame_hop_samples
         samples = self._held[onset - self._first_held : offset - self._first_held]
-        scores, logits = self._network.run(log_mel(samples, bundle.features))
+        scores, logits = self._system.judge(samples)
         expected = n_frames(len(samples), hop)
         if len(scores) != expected:
             told = f"expected {expected} frame scores for {len(samples)} samples, received {len(scores)}"
-            raise ModelError(f"{bundle.onnx_path}: {told}")
+            raise ModelError(f"{bundle.path}: {told}")
         self._joined.add(onset // hop, scores)
         marks = self._recent[(onset - self._first_recent) // hop : -(-(offset - self._first_recent) // hop)]
         n_speech = int(np.count_nonzero(marks))
@@ -224,7 +223,7 @@ class Listener:
 
     def _since(self, onset: int) -> Listener:
         """Return a listener that knows what this one does from `onset` on, counted from there, and goes its own way."""
-        later, hop = Listener(self._bundle, self._network), self._bundle.frame_hop_samples
+        later, hop = Listener(self._bundle, self._system), self._bundle.frame_hop_samples
         later._held, later._recent = self._held, self._recent[(onset - self._first_recent) // hop :]
         later._first_held, later._n_samples = self._first_held - onset, self._n_samples - onset
         later._n_marked, later._next_onset = self._n_marked - onset, self._next_onset - onset

@@ -16,7 +16,16 @@ silent NaN or 0. In arrays of resamples it is NaN.
 from model.metrics.bootstrap import Interval, Resamples, equal_error_interval, interval, resamples, sums
 from model.metrics.calibration import Reliability, expected_calibration_error, reliability
 from model.metrics.cells import RESOLUTIONS_MS, Cells, Recording, gather
-from model.metrics.classes import accuracy, confusion, f1, macro_f1, precision, recall
+from model.metrics.classes import (
+    accuracy,
+    confusion,
+    f1,
+    macro_f1,
+    precision,
+    recall,
+    two_class_accuracy,
+    two_class_macro_f1,
+)
 from model.metrics.costs import AsvErrors, actual_dcf, asv_errors, cllr, min_dcf, min_tdcf
 from model.metrics.ranking import (
     Curve,
@@ -99,4 +108,6 @@ __all__ = [
     "span_recall_by_length",
     "sums",
     "threshold_at_risk",
+    "two_class_accuracy",
+    "two_class_macro_f1",
 ]

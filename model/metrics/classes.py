@@ -103,6 +103,33 @@ def macro_f1(table: Table) -> Any:
     return _figure(_f1(table).mean(axis=-1))
 
 
+def two_class_accuracy(table: Table) -> Any:
+    """Return the share of clips rightly called real or not real, an abstention being wrong; undefined for no clips.
+
+    Not real is fake or hybrid, as truth and as verdict. Parameters, returned values and errors as in `accuracy`.
+    """
+    hits, actual, _ = _two_classes(table)
+    return _figure(_shares(hits.sum(axis=-1), actual.sum(axis=-1)))
+
+
+def two_class_macro_f1(table: Table) -> Any:
+    """Return the unweighted mean of the F1 of real and of not real; undefined when either has no clip.
+
+    What the literature of two-class sets such as ASVspoof calls macro-F1. Not real is fake or hybrid, as truth and as
+    verdict. Parameters, returned values and errors as in `accuracy`.
+    """
+    hits, actual, called = _two_classes(table)
+    return _figure(_shares(2 * hits, np.where(actual > 0, actual + called, 0)).mean(axis=-1))
+
+
+def _two_classes(table: Table) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the counts of `_counts` for real and for not real, each (..., 2)."""
+    hits, actual, called = _counts(table)
+    mixed = np.asarray(table, dtype=np.float64)[..., 1:, 1 : len(LABELS)].sum(axis=(-2, -1))
+    ours = (np.stack([each[..., 0], each[..., 1:].sum(axis=-1)], axis=-1) for each in (actual, called))
+    return np.stack([hits[..., 0], mixed], axis=-1), *ours  # type: ignore[return-value]
+
+
 def _f1(table: Table) -> npt.NDArray[np.float64]:
     """Return F1 (..., 3), NaN for a class without clips."""
     hits, actual, called = _counts(table)

@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
@@ -24,7 +25,8 @@ STATE_FIELDS = ("best", "wait", "stopped_epoch", "best_epoch", "cooldown_counter
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
-    """Read what `SavedState` last wrote: `epoch` (finished epochs), `weights`, `callbacks`, `stopped`; None if nothing.
+    """Read what `SavedState` last wrote: `epoch` (finished epochs), `weights`, `callbacks`, `stopped`, `cpu_seconds`;
+    None if nothing.
 
     Raises
     ------
@@ -36,7 +38,8 @@ def read_state(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
-        return {key: state[key] for key in ("epoch", "weights", "callbacks", "stopped")}
+        facts = {key: state[key] for key in ("epoch", "weights", "callbacks", "stopped")}
+        return {**facts, "cpu_seconds": float(state.get("cpu_seconds", 0.0))}  # older states did not count it
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: not a saved training state: {error}") from None
 
@@ -55,12 +58,14 @@ class SavedState(keras.callbacks.Callback):
         self.folder = folder
         self.watched = watched
         self._memories: Mapping[str, Mapping[str, Any]] = {}
+        self._cpu_seconds = -time.process_time()  # what this process did before is no training
 
     def restore(self, state: Mapping[str, Any], model: keras.Model) -> None:
         """Put `state` from `read_state` back into `model`; the callbacks get their memory when training begins."""
         model.optimizer.build(model.trainable_variables)
         model.load_weights(self.folder / state["weights"])
         self._memories = state["callbacks"]
+        self._cpu_seconds += state["cpu_seconds"]
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """Give the callbacks their memory back; EarlyStopping has just cleared its own, being ahead in the list."""
@@ -78,6 +83,7 @@ class SavedState(keras.callbacks.Callback):
             "weights": name,
             "callbacks": {key: _memory(callback) for key, callback in self.watched.items()},
             "stopped": bool(self.model.stop_training),
+            "cpu_seconds": self._cpu_seconds + time.process_time(),
         }
         with replacing(self.folder / STATE_NAME) as beside:
             beside.write_text(json.dumps(state, indent=2), encoding="utf-8")

@@ -49,8 +49,8 @@ def as_text(name: str, table: Mapping[str, Any]) -> str:
     lines = [
         f"{name}: {table['clips']} clips, speakers {_listed(table['speakers'])},"
         f" generators {_listed(table['generators'])}",
-        f"  accuracy {_figure(table['accuracy'])}   macro-F1 {_figure(table['macro_f1'])}   20 ms segment EER"
-        f" {_figure(table['segment_eer_20ms'])} (hybrids only {_figure(table['segment_eer_20ms_hybrids'])};"
+        f"  accuracy {figure_text(table['accuracy'])}   macro-F1 {figure_text(table['macro_f1'])}   20 ms segment EER"
+        f" {figure_text(table['segment_eer_20ms'])} (hybrids only {figure_text(table['segment_eer_20ms_hybrids'])};"
         " positive class: fake)",
         "  true \\ judged" + "".join(f"{label:>10}" for label in (*LABELS, "abstained")),
     ]
@@ -63,5 +63,6 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names) or "unknown"
 
 
-def _figure(value: float | None) -> str:
+def figure_text(value: float | None) -> str:
+    """Write a figure, which may be undefined."""
     return "undefined" if value is None else f"{value:.3f}"

@@ -24,6 +24,7 @@ from audio.labels import HYBRID, LABELS, REAL, label_index, label_of
 from audio.segments import SAMPLE_RATE
 from model.features import FRAME_HOP_SAMPLES, FeatureConfig, log_mel
 from model.training.recordings import Filed, Recording, Spliced, Splices
+from model.training.splits import OWN_SPLITS, Division, divide
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -61,7 +62,9 @@ class TrainingSet(Sequence[Recording]):
         return Filed(self, self.clips[index])
 
 
-def read_set(folder: Path, *, seed: int, needed: tuple[str, ...] = ("train", "dev")) -> TrainingSet:
+def read_set(
+    folder: Path, *, seed: int, needed: tuple[str, ...] = ("train", "dev"), division: Division = OWN_SPLITS
+) -> TrainingSet:
     """Read a set: its `manifest.jsonl`, or plain `real/ fake/ hybrid/` folders split by a seeded draw.
 
     A plain folder says nothing about speakers, so its splits (70 % train, 15 % dev, 15 % test of each class) may
@@ -75,17 +78,23 @@ def read_set(folder: Path, *, seed: int, needed: tuple[str, ...] = ("train", "de
         What the splits of a plain folder are drawn from.
     needed
         Splits that must not be empty.
+    division
+        Other splits than the set's own.
 
     Raises
     ------
     ManifestError
         When the set is missing or broken, or has no clip in a split that is needed.
+    UsageError
+        When it cannot be divided so.
     """
     listing = folder / "manifest.jsonl"
     if listing.is_file():
-        found = TrainingSet(listing, tuple(manifest.read_manifest(listing)), has_spans=True)
+        clips = divide(manifest.read_manifest(listing), division, seed=seed)
+        found = TrainingSet(listing, clips, has_spans=True)
     else:
-        found = TrainingSet(folder, _drawn_splits(manifest.scan_folder(folder), seed), has_spans=False)
+        drawn = _drawn_splits(manifest.scan_folder(folder), seed)
+        found = TrainingSet(folder, divide(drawn, division, seed=seed), has_spans=False)
     for name in needed:
         if not found.split(name).clips:
             raise ManifestError(f"{folder}: no clips in the split {name!r}; training needs {' and '.join(needed)}")
@@ -109,7 +118,8 @@ class Window:
 
     n_samples: int
     """Length, a whole number of frames of `FRAME_HOP_SAMPLES`."""
-    features: FeatureConfig
+    features: FeatureConfig | None
+    """None: the samples as they are, for what makes features of its own."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +127,7 @@ class Example:
     """One window as the network learns from it."""
 
     features: Float
-    """(time, n_bands)"""
+    """(time, n_bands), or the samples (n_samples,) of a window that has no features."""
     frames: Float
     """(frames, 1), 1 where any part of the frame is fake."""
     frame_weights: Float
@@ -204,20 +214,19 @@ def example(
     """
     if augmentation is None or rng is None:
         cut = _cut(recording, window.n_samples, rng)
-        spectrogram = log_mel(cut[0], window.features)
+        seen = _seen(cut[0], window)
     else:
         cut = _varied(recording, window.n_samples, augmentation, rng)
         if recording.knows_spans:
             cut = _mixed(partners, cut, augmentation, rng)
         behind = _noise(cut[0], augmentation, rng) + _talker(cut[0], partners, augmentation, rng)
         cut = cut[0] + behind, cut[1]
-        spectrogram = log_mel(cut[0], window.features)
-        _mask(spectrogram, augmentation, window.features, rng)
+        seen = _seen(cut[0], window, augmentation, rng)
     is_fake: npt.NDArray[np.bool_] = np.logical_or.reduce(cut[1].reshape(-1, FRAME_HOP_SAMPLES), axis=1)
     known = recording.knows_spans or recording.label != HYBRID
     label = _window_label(cut[0], is_fake) if recording.knows_spans else recording.label
     return Example(
-        features=spectrogram,
+        features=seen,
         frames=is_fake.astype(np.float32)[:, None],
         frame_weights=np.full(len(is_fake), float(known), dtype=np.float32),
         label=label_index(label),
@@ -258,12 +267,11 @@ def twin_examples(
     behind = _noise(real_cut[0], augmentation, rng) + _talker(real_cut[0], partners, augmentation, rng)
     made = []
     for samples, truth in swapped:
-        spectrogram = log_mel(samples + behind, window.features)
-        _mask(spectrogram, augmentation, window.features, rng)
+        seen = _seen(samples + behind, window, augmentation, rng)
         is_fake: npt.NDArray[np.bool_] = np.logical_or.reduce(truth.reshape(-1, FRAME_HOP_SAMPLES), axis=1)
         made.append(
             Example(
-                features=spectrogram,
+                features=seen,
                 frames=is_fake.astype(np.float32)[:, None],
                 frame_weights=np.ones(len(is_fake), dtype=np.float32),
                 label=label_index(_window_label(samples, is_fake)),
@@ -387,6 +395,18 @@ def _window_label(samples: Float, is_fake: npt.NDArray[np.bool_]) -> str:
     speech = speech_frames(samples, hop_samples=FRAME_HOP_SAMPLES)
     counted = is_fake[speech] if speech.any() else is_fake
     return label_of(int(counted.sum()), len(counted))
+
+
+def _seen(
+    samples: Float, window: Window, augmentation: Augmentation | None = None, rng: np.random.Generator | None = None
+) -> Float:
+    """What is learned from: the spectrogram, masked where there is an augmentation, or the samples themselves."""
+    if window.features is None:
+        return np.asarray(samples, dtype=np.float32)
+    spectrogram = log_mel(samples, window.features)
+    if augmentation is not None and rng is not None:
+        _mask(spectrogram, augmentation, window.features, rng)
+    return spectrogram
 
 
 def _mask(spectrogram: Float, augmentation: Augmentation, features: FeatureConfig, rng: np.random.Generator) -> None:
@@ -541,10 +561,11 @@ def stream(
     Yields
     ------
     (features, {"frames", "clip_logits"}, {"frames", "clip_logits"}): inputs, targets and sample weights; both also for
-    each of the `helpers` (`model.networks.cnnrnnlstm.HELPERS`)
+    each of the `helpers` (`model.networks.parts.HELPERS`)
     """
     import tensorflow as tf
 
+    assert batches.window.features is not None
     n_bands = batches.window.features.n_bands
 
     def load(step: Any) -> Any:

@@ -37,7 +37,7 @@ def export(model: keras.Model, folder: Path, *, features: FeatureConfig) -> floa
     folder.mkdir(parents=True, exist_ok=True)
     model.save(folder / KERAS_NAME)
     judging = judging_form(model)
-    _write_onnx(judging, folder / ONNX_NAME)
+    write_onnx(judging, folder / ONNX_NAME)
     network = Network(folder / ONNX_NAME)
     difference = max(_difference(judging, network, features, n_frames) for n_frames in (20, 75, 200))
     if difference > TOLERANCE:
@@ -47,7 +47,8 @@ def export(model: keras.Model, folder: Path, *, features: FeatureConfig) -> floa
     return difference
 
 
-def _write_onnx(model: keras.Model, path: Path) -> None:
+def write_onnx(model: keras.Model, path: Path) -> None:
+    """Write a Keras network as ONNX, without what the converter says about it."""
     silence = np.zeros((1, 20, model.input_shape[-1]), dtype=np.float32)
     model.predict(silence, verbose=0)  # Keras exports only a network that has been called
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)

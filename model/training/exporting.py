@@ -68,7 +68,8 @@ def export_bundle(
     Raises
     ------
     UsageError
-        For an unknown format, int8 where there is none, or a folder that holds something else.
+        For an unknown format, int8 where there is none, a folder that holds something else, or a model that is no
+        network.
     ModelError
         When the network cannot be written in this format, a package is missing, or the proof fails.
     """
@@ -102,6 +103,7 @@ def _checked(bundle: Bundle, out: Path, *, name: str, int8: bool) -> Format:
     """Refuse, before anything slow, what cannot be done."""
     if name not in FORMATS:
         raise UsageError(f"--format: expected one of {', '.join(FORMATS)}, received {name!r}")
+    bundle.require_network("export")
     made = FORMATS[name]
     if int8 and not made.is_runtime:
         able = " or ".join(other.name for other in FORMATS.values() if other.is_runtime)

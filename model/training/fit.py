@@ -11,7 +11,7 @@ RUN/metrics.json      the test table
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -20,7 +20,8 @@ from audio.errors import ModelError
 from audio.labels import HYBRID, LABELS, label_index
 from model import metrics
 from model.bundle import read_bundle
-from model.networks import cnnrnnlstm
+from model.networks import build
+from model.networks.parts import HELPERS, without_helpers
 from model.training import callbacks
 from model.training.examples import Batches, TrainingSet, fixed_windows, stream
 from model.training.recordings import Splices
@@ -39,18 +40,8 @@ def fit(
     settings on the same set give bit-identical weights, in one go or resumed after a kill: every random draw derives
     from (seed, epoch, step), ops are deterministic, and the state is saved whole after each epoch.
     """
-    import tensorflow as tf
-
-    keras.utils.set_random_seed(settings.seed)
-    tf.config.experimental.enable_op_determinism()
-    train = training_set.split("train")
-    batches = Batches(
-        train, settings.window, settings.batch_size, settings.seed, settings.augmentation, splices=splices
-    )
-    each = settings.steps_per_epoch or batches.steps_per_pass
-    helpers = tuple(name for name in cnnrnnlstm.HELPERS if name in settings.loss_weights)
-    model = cnnrnnlstm.build(settings.features, settings.network, helpers=helpers)
-    compile_model(model, settings, batches, n_steps=settings.epochs * each)
+    ready = prepare(settings, training_set, splices)
+    model, each = ready.model, ready.steps_per_epoch
     state = callbacks.read_state(run / "state")
     first_epoch = state["epoch"] if state else 0
     saved, others = _callbacks(run, settings, each, training_set.split("dev"), first_epoch)
@@ -61,12 +52,7 @@ def fit(
     if not (state and state["stopped"]) and first_epoch < settings.epochs:
         with callbacks.Interrupt() as interrupt:
             model.fit(
-                stream(
-                    batches,
-                    first_step=first_epoch * each,
-                    n_steps=settings.epochs * each,
-                    helpers=helpers,
-                ),
+                ready.stream(first_epoch * each, settings.epochs * each),
                 epochs=settings.epochs,
                 initial_epoch=first_epoch,
                 steps_per_epoch=each,
@@ -74,7 +60,38 @@ def fit(
                 shuffle=False,
                 verbose=0,
             )
-    return cnnrnnlstm.without_helpers(keras.saving.load_model(run / "best.keras"))
+    return without_helpers(keras.saving.load_model(run / "best.keras"))
+
+
+class Ready(NamedTuple):
+    """A network that can be trained, and what it learns from."""
+
+    model: keras.Model
+    """Compiled, with random weights."""
+    batches: Batches
+    helpers: tuple[str, ...]
+    steps_per_epoch: int
+
+    def stream(self, first_step: int, n_steps: int) -> Any:
+        """Return the batches from `first_step` up to `n_steps` as `model.fit` wants them."""
+        return stream(self.batches, first_step=first_step, n_steps=n_steps, helpers=self.helpers)
+
+
+def prepare(settings: TrainSettings, training_set: TrainingSet, splices: Splices | None = None) -> Ready:
+    """Build the network of a run and what it learns from; the seed decides every number in it."""
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(settings.seed)
+    tf.config.experimental.enable_op_determinism()
+    train = training_set.split("train")
+    batches = Batches(
+        train, settings.window, settings.batch_size, settings.seed, settings.augmentation, splices=splices
+    )
+    each = settings.steps_per_epoch or batches.steps_per_pass
+    helpers = tuple(name for name in HELPERS if name in settings.loss_weights)
+    model = build(settings.features, settings.network, helpers=helpers)
+    compile_model(model, settings, batches, n_steps=settings.epochs * each)
+    return Ready(model, batches, helpers, each)
 
 
 def begin_with(model: keras.Model, bundle: Path) -> None:
@@ -87,7 +104,7 @@ def begin_with(model: keras.Model, bundle: Path) -> None:
     """
     path = read_bundle(bundle).keras_path
     try:
-        cnnrnnlstm.without_helpers(model).set_weights(keras.saving.load_model(path).get_weights())
+        without_helpers(model).set_weights(keras.saving.load_model(path).get_weights())
     except (ValueError, OSError, TypeError) as error:
         raise ModelError(f"{path}: expected a network like the one to train: {error}") from None
 

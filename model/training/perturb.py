@@ -112,9 +112,12 @@ class Perturber:
         ------
         ModelError
             There is no such bundle, TensorFlow is not installed, or the Keras file is missing or broken.
+        UsageError
+            The model is no network.
         """
         self.epsilon_db = epsilon_db
         self._bundle = read_bundle(find_bundle(bundle_path))
+        self._bundle.require_network("gradient-sign perturbation")
         self._gradient = _loss_and_gradient(self._bundle)
 
     def __reduce__(self) -> tuple[Callable[..., Perturber], tuple[Path, float]]:

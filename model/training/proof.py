@@ -15,6 +15,7 @@ from model.bundle import Bundle
 from model.judging.detector import Detector, Samples
 from model.judging.runtime import Network
 from model.judging.sessions import Float
+from model.judging.systems import LogMelNetwork
 
 FLOAT_LIMIT = 1e-4
 """Largest difference allowed of a frame score or a clip probability; float32 rounding over a window stays near 1e-6."""
@@ -198,4 +199,4 @@ class _Judge(Detector):
 
     def __init__(self, bundle: Bundle, network: Network) -> None:
         super().__init__(bundle.path, runtime="onnx")
-        self._network = network
+        self._system = LogMelNetwork(network, bundle.features)

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import keras
 
-from audio.atomic import replacing
 from model.bundle import BUNDLE_FOLDER, Bundle, write_bundle
-from model.training.calibrate import calibrate, gather
+from model.training.callbacks import read_state
 from model.training.curves import draw_curves
-from model.training.evaluate import Table, as_text, evaluate
-from model.training.examples import TrainingSet, read_set
+from model.training.evaluate import Table
+from model.training.examples import read_set
 from model.training.export import export
 from model.training.fit import fit
 from model.training.recordings import Splices
+from model.training.runs import finish, write_cost
 from model.training.settings import TrainSettings
-
-TEST_SPLITS = ("test", "test_unseen")
-"""Splits that nothing was chosen on. `test_unseen` holds generators that training never heard."""
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +43,7 @@ def train(run: Path, settings: TrainSettings, splices: Splices | None = None) ->
         When the set or the state of the run is broken.
     """
     needed = ("train", "dev") if splices is None else ("dev",)
-    training_set = read_set(Path(settings.data), seed=settings.seed, needed=needed)
+    training_set = read_set(Path(settings.data), seed=settings.seed, needed=needed, division=settings.division)
     if not training_set.has_spans:
         log.warning(
             "%s: no manifest.jsonl, so classes only: spans of hybrids are unknown, frames of hybrids train nothing,"
@@ -57,13 +51,11 @@ def train(run: Path, settings: TrainSettings, splices: Splices | None = None) ->
             settings.data,
         )
     model = fit(run, settings, training_set, splices)
+    state = read_state(run / "state")
+    write_cost(run, parameters=model.count_params(), cpu_seconds=state["cpu_seconds"] if state else 0.0)
     draw_curves(run / "log.csv", run / "curves.png")
-    folder = run / BUNDLE_FOLDER
-    bundle = exported(model, folder, settings, name=run.name)
-    dev = gather(folder, training_set.manifest_path, training_set.split("dev").clips, group="dev")
-    found = calibrate(dev, has_spans=training_set.has_spans)
-    write_bundle(replace(bundle, calibration=found.calibration, operating_points=found.operating_points))
-    return _test(run, training_set, settings)
+    bundle = exported(model, run / BUNDLE_FOLDER, settings, name=run.name)
+    return finish(run, bundle, training_set, seed=settings.seed)
 
 
 def exported(model: keras.Model, folder: Path, settings: TrainSettings, *, name: str) -> Bundle:
@@ -79,25 +71,3 @@ def exported(model: keras.Model, folder: Path, settings: TrainSettings, *, name:
     )
     write_bundle(bundle)
     return bundle
-
-
-def _test(run: Path, training_set: TrainingSet, settings: TrainSettings) -> dict[str, Table]:
-    tables = {
-        name: evaluate(run / BUNDLE_FOLDER, training_set.split(name), title=f"judging {name}")
-        for name in TEST_SPLITS
-        if training_set.split(name).clips
-    }
-    with replacing(run / "metrics.json") as beside:
-        beside.write_text(json.dumps(summary(tables, seed=settings.seed), indent=2) + "\n", encoding="utf-8")
-    return tables
-
-
-def summary(tables: dict[str, Table], *, seed: int) -> dict[str, Any]:
-    """Sum up for programs: the figures of `test` at the top, each other split under its name."""
-    return {**tables.get("test", {}), "seed": seed, **{k: v for k, v in tables.items() if k != "test"}}
-
-
-def report(tables: dict[str, Table]) -> str:
-    """Lay the tables out for people."""
-    notes = {"test": "test (nothing was chosen on it)", "test_unseen": "test, generators never heard in training"}
-    return "\n\n".join(as_text(notes.get(name, name), table) for name, table in tables.items())

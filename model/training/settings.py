@@ -7,31 +7,33 @@
     hop_samples = 160
 
     [network]
+    architecture = "cnn-bilstm"
     channels = [24, 48, 64]
 
-Everything that is not named keeps its default.
+Everything that is not named keeps its default; the network, unless it is named, is ours.
 """
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from audio.atomic import replacing
 from audio.errors import ModelError, UsageError
 from model.bundle import Bundle
 from model.features import FRAME_HOP_SAMPLES, FeatureConfig
-from model.networks.cnnrnnlstm import NetworkConfig
+from model.networks import DEFAULT, config_type
+from model.networks.config import BaseConfig
 from model.training.examples import Augmentation, Window
+from model.training.runs import SETTINGS_NAME, read_settings
+from model.training.splits import OWN_SPLITS, Division
 
-TABLES: Mapping[str, type] = {"features": FeatureConfig, "network": NetworkConfig, "augmentation": Augmentation}
-"""Settings that have settings of their own."""
+TABLES: Mapping[str, type] = {"features": FeatureConfig, "network": BaseConfig, "augmentation": Augmentation}
+"""Settings that have settings of their own; those of the network depend on which it is."""
 
-NOT_ASKED_FOR = ("data", "splices", "start_from")
+NOT_ASKED_FOR = ("data", "splices", "start_from", "division")
 """Settings that the command line decides, not a file."""
 
 
@@ -51,7 +53,7 @@ class TrainSettings:
     window_s: float = 4.0
     frame_loss_weight: float = 2.0
     early_loss_weight: float = 0.0
-    """Of P(fake) before the recurrences; 0: the network is not asked."""
+    """Of P(fake) halfway up the network, before its recurrences; 0: the network is not asked."""
     boundary_loss_weight: float = 0.0
     """Of where spans begin and end; 0: the network is not asked."""
     focal_gamma: float = 2.0
@@ -60,11 +62,14 @@ class TrainSettings:
     """Batches after which dev is looked at and the state is saved; None: a pass over the training clips."""
     start_from: str | None = None
     """Bundle whose weights training begins with; None: random weights."""
+    division: Division = OWN_SPLITS
+    """Other splits than those of the set."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     splices: Mapping[str, Any] | None = None
     """What training examples are spliced from on the fly, in the words of whoever does it; None: those of the set."""
     features: FeatureConfig = field(default_factory=FeatureConfig)
-    network: NetworkConfig = field(default_factory=NetworkConfig)
+    network: BaseConfig = field(default_factory=lambda: config_type()())
+    """Which network, and its sizes."""
 
     def __post_init__(self) -> None:
         """Refuse settings that train nothing.
@@ -84,6 +89,9 @@ class TrainSettings:
             raise UsageError(f"steps-per-epoch: expected 1 or more. Received: {self.steps_per_epoch}")
         if self.seed < 0:
             raise UsageError(f"seed: expected 0 or more. Received: {self.seed}")
+        if self.features.n_mels < self.network.least_mels:
+            least = self.network.least_mels
+            raise UsageError(f"network: expected n_mels of {least} or more. Received: {self.features.n_mels}")
 
     @property
     def window_samples(self) -> int:
@@ -121,8 +129,9 @@ class TrainSettings:
         facts = {
             **data,
             "features": FeatureConfig.from_json(data["features"]),
-            "network": NetworkConfig(**_with_tuples(data["network"])),
+            "network": _table("network", data["network"]),
             "augmentation": Augmentation(**_with_tuples(data.get("augmentation", {}))),
+            "division": Division(**data.get("division", {})),
         }
         return cls(**facts)
 
@@ -132,40 +141,34 @@ def _with_tuples(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
 
 
-def start_run(run: Path, settings: TrainSettings) -> None:
-    """Make the folder of a new run.
-
-    Raises
-    ------
-    UsageError
-        When the folder already holds a run.
-    """
-    path = run / "settings.json"
-    if path.exists():
-        raise UsageError(f"{run}: already holds a run; go on with it by --resume {run}, or choose another --out")
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(settings.to_json(), indent=2) + "\n", encoding="utf-8")
-
-
 def read_run(run: Path) -> TrainSettings:
-    """Read the settings of an existing run.
+    """Read the settings of an existing run of a network.
 
     Raises
     ------
     ModelError
         When there is no run in the folder, or its settings are broken.
+    UsageError
+        When something else than a network was trained there.
     """
-    path = run / "settings.json"
+    found = read_settings(run)
+    if "kind" in found:
+        raise UsageError(f"{run}: expected the run of a network: a {found['kind']} model is fitted in one go")
     try:
-        return TrainSettings.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ModelError(f"{path}: expected a run to resume: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: not the settings of a run: {error}") from None
+        return TrainSettings.from_json(found)
+    except (ValueError, KeyError, TypeError, UsageError) as error:
+        raise ModelError(f"{run / SETTINGS_NAME}: not the settings of a run: {error}") from None
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path, *, architecture: str | None = None) -> dict[str, Any]:
     """Read settings from a TOML file: the fields of `TrainSettings`, those of `TABLES` as tables.
+
+    Parameters
+    ----------
+    path
+        The file.
+    architecture
+        The network that the table `network` is about, whichever the file says; None: that one.
 
     Returns
     -------
@@ -185,6 +188,8 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: expected TOML: {error}") from None
     if unasked := sorted(entries.keys() & set(NOT_ASKED_FOR)):
         raise UsageError(f"{path}: expected {', '.join(unasked)} on the command line")
+    if architecture is not None and isinstance(entries.get("network"), dict):
+        entries["network"]["architecture"] = architecture
     settings_from(str(path), {"data": "", **entries})
     return {name: _table(name, value) if name in TABLES else value for name, value in entries.items()}
 
@@ -207,12 +212,15 @@ def settings_from(where: str, entries: Mapping[str, Any]) -> TrainSettings:
 
 
 def _table(name: str, value: Any) -> Any:
-    kind = TABLES[name]
     if not isinstance(value, dict):
         raise UsageError(f"{name}: expected a table. Received: {value!r}")
-    if unknown := sorted(value.keys() - {each.name for each in fields(kind)}):
-        raise UsageError(f"{name}: unknown {', '.join(unknown)}")
-    return kind(**_with_tuples(value))
+    given = _with_tuples(value)
+    # Settings of earlier versions do not say which network they are about: there was one.
+    kind = config_type(given.pop("architecture", DEFAULT)) if name == "network" else TABLES[name]
+    known = sorted(each.name for each in fields(kind))
+    if unknown := sorted(given.keys() - set(known)):
+        raise UsageError(f"{name}: unknown {', '.join(unknown)}; expected some of {', '.join(known)}")
+    return kind(**given)
 
 
 def settings_like(bundle: Bundle) -> dict[str, Any]:
@@ -225,6 +233,7 @@ def settings_like(bundle: Bundle) -> dict[str, Any]:
     """
     try:
         known = TrainSettings.from_json(bundle.training["settings"])
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"{bundle.path}: expected the settings it was trained with, missing: {error}") from None
+    except (KeyError, TypeError, UsageError) as error:
+        told = f"expected the settings it was trained with, missing or unknown: {error}"
+        raise ModelError(f"{bundle.path}: {told}") from None
     return {"features": known.features, "network": known.network, "window_s": known.window_s}

@@ -17,8 +17,9 @@ import soundfile
 from tiny_model import RATE, THRESHOLDS, voice, write_tiny_bundle
 
 from apps.cli.main import run_alone
-from apps.pretraining import card, findings, sets, wording
+from apps.pretraining import card, findings, sets
 from audio.manifest import Clip, write_manifest
+from audio.pages import markdown_cell
 from model.bundle import OperatingPoint, read_bundle, write_bundle
 from model.evaluation import scoring
 from model.evaluation.figures import sample
@@ -195,7 +196,7 @@ def test_targets_stand_in_the_card_with_their_verdicts(told, text):
     missed = verdicts.count("not measured") + verdicts.count("not reached")
     assert f"not reached: {missed} of {len(verdicts)}" in text
     for target in told["targets"]:
-        measure = re.escape(wording.cell(target["measure"]))
+        measure = re.escape(markdown_cell(target["measure"]))
         assert re.search(rf"^\| {measure} \|.*\| {target['verdict']} \|$", text, re.MULTILINE)
 
 

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 from tiny_model import RATE, voice
 
-from apps.pretraining import cost, measuring, sets, wording
+from apps import cost
+from apps.pretraining import measuring, sets, wording
 from apps.pretraining.findings import LEAST_GENUINE, SMALLER, Findings, Where, corpus_part, spread
 from apps.pretraining.sets import Coded, Corpus, Sped, check_apart, clips_sha256, genuine_corpora, treatments
 from apps.pretraining.targets import FALSE_ALARMS, MISSED, REACHED, STRETCH, TREATED, UNKNOWN, Target, decide, targets
 from audio.errors import ManifestError, UsageError
 from audio.labels import FAKE, HYBRID, REAL
 from audio.manifest import Clip
+from audio.pages import markdown_cell
 from audio.reading import write_wav
 from audio.segments import Segment
 from model.evaluation.figures import Figure, sample
@@ -316,7 +318,7 @@ def test_parts_without_genuine_clips_are_ranked_against_all_of_them():
 
 
 def test_a_cell_is_no_markup():
-    assert wording.cell("a|b\n<i>*x*</i> `_`") == r"a\|b \<i\>\*x\*\</i\> \`\_\`"
+    assert markdown_cell("a|b\n<i>*x*</i> `_`") == r"a\|b \<i\>\*x\*\</i\> \`\_\`"
     assert wording.table(("a",), []) == ""
 
 

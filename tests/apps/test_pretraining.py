@@ -14,6 +14,7 @@ import scipy.signal
 from audio.manifest import Clip, read_manifest, write_manifest
 from audio.reading import write_wav
 from model.bundle import read_bundle
+from model.judging.abstain import CAREFUL
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,6 +93,7 @@ def test_one_command_leaves_a_bundle_that_says_what_it_learned_from(place, done)
     origins = {(row["name"], row["label"]): row["clips"] for row in bundle.training["origins"]}
     assert origins == {("home", "real"): 4, ("home", "fake"): 4, ("Debian asterisk-core-sounds", "real"): 3}
     assert bundle.training["settings"]["network"]["recurrent_units"] == 8
+    assert bundle.limits == CAREFUL
     told = (place / "shipped" / "ATTRIBUTION.txt").read_text()
     assert "CC BY-SA 4.0" in told
     assert "- home: 4 fake clips, 0.2 minutes, CC0" in told

@@ -28,6 +28,10 @@ ELSEWHERE = {
     "python script.py corpora had data/HAD --out data/had.jsonl": "it needs the whole data set",
     "python script.py evaluate --manifest data/LA/manifest.jsonl --threshold-from data/mine --out outputs/la": "too",
     "python script.py evaluate --manifest data/mine --split test_unseen --stress -j 2": "two minutes: test_stress.py",
+    "python script.py compare --data data/mine": "hours: the one with classical systems runs",
+    "python script.py compare --data data/mine --systems cnnrnnlstm,gru,forest --minutes 5": "minutes: likewise",
+    "python script.py compare --data data/mine --systems all --leaky-split -j 2": "hours: likewise",
+    "python script.py compare --data data/mine --folds 5": "hours: likewise",
     "python script.py export --format litert data/mine/*/*.wav": "half a minute of TensorFlow: test_proof.py",
     "python script.py export --format saved_model --out served": "half a minute of TensorFlow: test_proof.py",
     "python script.py selftest --real archive/genuine": "a minute: the next one runs, with fewer clips",
@@ -45,7 +49,10 @@ STATUS = {
 }
 """Exit statuses other than 0."""
 
-FEWER = {"python script.py selftest --real genuine --clips 300 --engines world,lpc --out mine": ("300", "6")}
+FEWER = {
+    "python script.py selftest --real genuine --clips 300 --engines world,lpc --out mine": ("300", "6"),
+    "python script.py compare --data data/mine --systems logistic,knn --windows 1000": ("1000", "40"),
+}
 """A number in an example that would take long, and the one that is run."""
 
 

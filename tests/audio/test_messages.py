@@ -1,10 +1,22 @@
 from __future__ import annotations
 
+from string import Formatter
+
 import pytest
 
 from audio.errors import ToolkitError
 from audio.labels import LABELS
-from audio.messages import REASONS, listing, reason_text, text
+from audio.messages import (
+    LANGUAGES,
+    REASONS,
+    TEXTS,
+    WARNINGS,
+    listing,
+    reason_text,
+    speaking,
+    text,
+    translations,
+)
 
 FACTS = {"probability": 0.914, "n_segments": 2, "spans": "1.00-2.25 s", "genuine": 0.81, "reason": "no speech"}
 
@@ -41,3 +53,31 @@ def test_unknown_or_incomplete_is_one_clear_line() -> None:
         text("maybe")
     with pytest.raises(ToolkitError, match="expected the fact 'probability'"):
         text("real")
+
+
+# Other languages.
+
+
+def facts_of(words: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(words) if name}
+
+
+@pytest.mark.parametrize("language", [code for code in LANGUAGES if code != "en"])
+def test_a_language_is_whole(language: str) -> None:
+    """Catches words that were forgotten, keys that are none, and facts in braces that English does not have."""
+    words = translations()[language]
+    assert words["reasons"].keys() == REASONS.keys()
+    assert words["warnings"].keys() == WARNINGS.keys()
+    assert words["texts"].keys() <= TEXTS.keys()
+    assert {key for key in TEXTS if key.startswith("page_")} <= words["texts"].keys()
+    for key, told in words["texts"].items():
+        assert facts_of(told) == facts_of(TEXTS[key]), key
+
+
+def test_words_come_back_in_english() -> None:
+    with speaking("fr"):
+        assert text("and", first="a", last="b") == "a et b"
+        assert text("located", label="fake", start_s=0, end_s=1, confidence=0.5).startswith("fake")
+    assert text("and", first="a", last="b") == "a and b"
+    with pytest.raises(ToolkitError, match="expected one of en, de, es, fr, received 'tlh'"), speaking("tlh"):
+        pass

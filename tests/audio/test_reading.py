@@ -18,7 +18,7 @@ import soxr
 from conftest import chirp
 
 from audio import ffmpeg, reading
-from audio.errors import AudioError, EngineError, UsageError
+from audio.errors import AudioError, EngineError, LimitError, UsageError
 from audio.ffmpeg import ffmpeg_version, find_ffmpeg
 from audio.reading import Limits, blocks, inspect, opened, read, read_span, write_wav
 
@@ -198,6 +198,8 @@ def test_decompression_bombs_stop_while_decoding(encode: Encode, tmp_path: Path)
         assert path.stat().st_size < 1_000_000
         assert "limit of 20 s" in refused(path, limits=Limits(max_seconds=20.0))
         assert "limit of 1000000 bytes" in refused(path, limits=Limits(max_bytes=1_000_000))
+        with pytest.raises(LimitError, match="limit of 20 s"):
+            sum(map(len, blocks(path, block_samples=16_000, limits=Limits(max_seconds=20.0))))
 
 
 def test_limits_are_inclusive(tmp_path: Path) -> None:

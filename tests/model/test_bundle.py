@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from audio.errors import ModelError
+from audio.errors import ModelError, UsageError
 from model import bundle as bundles
 from model.bundle import Bundle, Calibration, OperatingPoint, Thresholds, find_bundle, read_bundle, write_bundle
 from model.features import FeatureConfig
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "bundle_v1"
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+NONE = FeatureConfig()
 
 
 @pytest.fixture
@@ -55,11 +58,45 @@ def test_a_run_folder_stands_for_its_bundle(bundle):
 
 
 def test_a_frozen_bundle_of_schema_1_still_reads():
-    frozen = read_bundle(GOLDEN)
+    frozen = read_bundle(GOLDEN / "bundle_v1")
     point = frozen.operating_point()
     assert (frozen.name, frozen.window_samples, point.thresholds.enter) == ("golden", 64_000, 0.6)
     assert (point.name, point.real_bias, frozen.calibration.biases) == ("balanced", 0.0, (0.0, 0.0, 0.0))
     assert frozen.features == FeatureConfig()
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_frozen_bundles_of_later_schemas_still_read(version):
+    frozen = read_bundle(GOLDEN / f"bundle_v{version}")
+    point = frozen.operating_point("5%")
+    assert (frozen.kind, frozen.files, frozen.licence) == ("network", ("model.onnx", "model.keras"), "CC0")
+    assert (point.real_bias, point.temperatures, frozen.calibration.slopes) == (0.75, (1.0, 2.0, 0.5), (0.0, 2.0, 1.0))
+    assert frozen.features == FeatureConfig()
+
+
+def test_a_frozen_bundle_that_holds_no_network_still_reads():
+    frozen = read_bundle(GOLDEN / "bundle_v3_classical")
+    assert (frozen.kind, frozen.files, frozen.system) == ("classical", ("frames.skops", "clips.skops"), {"name": "svm"})
+    with pytest.raises(UsageError, match=r"^--explain: expected a network, received the classical model"):
+        frozen.require_network("--explain")
+
+
+def test_other_kinds_come_back_with_exactly_their_files(bundle):
+    made = replace(bundle, kind="stack", files=("members/0/model.onnx",), system={"meta": "logistic"}, features=NONE)
+    (bundle.path / "members" / "0").mkdir(parents=True)
+    (bundle.path / "members" / "0" / "model.onnx").write_bytes(b"network")
+    write_bundle(made)
+    assert read_bundle(bundle.path) == made
+    (bundle.path / "members" / "0" / "model.onnx").write_bytes(b"other")
+    with pytest.raises(ModelError, match=r"members.0.model\.onnx: does not match its hash"):
+        read_bundle(bundle.path)
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.pkl"])
+def test_a_single_file_is_no_model(tmp_path, name):
+    (tmp_path / name).write_bytes(b"whatever")
+    with pytest.raises(ModelError, match="expected the folder of a model bundle, received a file"):
+        read_bundle(tmp_path / name)
 
 
 def test_operating_points_are_found_by_name_and_the_first_is_the_default(bundle):
@@ -82,7 +119,13 @@ def test_changed_or_missing_files_are_named(bundle, name):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"schema_version": 3}, "schema_version 1 or 2"),
+        ({"schema_version": 4}, "schema_version 1 or 2 or 3"),
+        ({"kind": "pickle"}, "kind of network, classical, stack"),
+        ({"kind": "classical"}, "not a complete bundle: KeyError.'system'"),
+        ({"kind": "classical", "system": {}, "hashes": {"../model.onnx": ""}}, "own folder"),
+        ({"kind": "classical", "system": {}, "hashes": {"C:model.onnx": ""}}, "own folder"),
+        ({"kind": "classical", "system": {}, "hashes": {"/etc/hosts": ""}}, "own folder"),
+        ({"hashes": {"model.onnx": ""}}, "hashes of model.onnx and model.keras"),
         ({"labels": ["fake", "real", "hybrid"]}, "labels"),
         ({"frame_hop_samples": 160}, "every 160"),
         ({"window_samples": 64_001}, "multiples"),

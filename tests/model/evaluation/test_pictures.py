@@ -25,7 +25,7 @@ STRANGE = "_$x^2$ <b>& \n\t" + "very long name " * 30
 def drawn(monkeypatch):
     """Every figure that is drawn, while its PNG is made as always."""
     kept = []
-    draw = pictures._draw
+    draw = pictures.draw
 
     def keeping(paint, **options):
         def watched(figure):
@@ -34,7 +34,7 @@ def drawn(monkeypatch):
 
         return draw(watched, **options)
 
-    monkeypatch.setattr(pictures, "_draw", keeping)
+    monkeypatch.setattr(pictures, "draw", keeping)
     return kept
 
 

@@ -288,6 +288,7 @@ def test_no_such_bundle(tmp_path):
 
 def test_a_network_with_too_few_frames(tiny_bundle, monkeypatch):
     detector = Detector(tiny_bundle)
-    monkeypatch.setattr(detector._network, "run", lambda features: (np.zeros(3, np.float32), np.zeros(3, np.float32)))
+    answer = (np.zeros(3, np.float32), np.zeros(3, np.float32))
+    monkeypatch.setattr(detector._system.network, "run", lambda features: answer)
     with pytest.raises(ModelError, match="expected 50 frame scores for 16000 samples, received 3"):
         detector.detect(clip(seconds=1))

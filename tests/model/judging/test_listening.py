@@ -14,8 +14,8 @@ from model.bundle import read_bundle
 from model.features import log_mel
 from model.judging.abstain import MIN_SPEECH_SAMPLES
 from model.judging.quality import BLOCK_SAMPLES, measure
-from model.judging.runtime import open_network
 from model.judging.stream import PART_SAMPLES, PIECE_SAMPLES, Evidence, Listener
+from model.judging.systems import open_system
 from model.judging.windows import overlap_add, sliding_windows
 
 WINDOW, HOP = 2 * RATE, 320
@@ -25,7 +25,7 @@ LENGTHS = (0, 1, 2, 159, 160, 320, WINDOW - 1, WINDOW, WINDOW + 1, WINDOW + HOP,
 @pytest.fixture(scope="module")
 def model(tiny_bundle):
     bundle = read_bundle(tiny_bundle)
-    return bundle, open_network(bundle, None)
+    return bundle, open_system(bundle)
 
 
 def speech(n_samples: int, seed: int = 0) -> np.ndarray:
@@ -47,12 +47,12 @@ def heard(model, samples: np.ndarray, sizes: list[int]):
 
 def by_definition(model, samples: np.ndarray) -> Evidence | None:
     """All windows of a recording that is there whole, and the rule of who may vote."""
-    bundle, network = model
+    bundle, system = model
     marks = speech_frames(samples)
     if len(samples) < 2:
         return None
     windows = sliding_windows(len(samples), window_samples=WINDOW, step_samples=bundle.step_samples, hop_samples=HOP)
-    scored = [network.run(log_mel(samples[w.onset : w.offset], bundle.features)) for w in windows]
+    scored = [system.network.run(log_mel(samples[w.onset : w.offset], bundle.features)) for w in windows]
     counts = [int(marks[w.onset // HOP : -(-w.offset // HOP)].sum()) for w in windows]
     enough = MIN_SPEECH_SAMPLES // HOP
     if marks.sum() < enough:

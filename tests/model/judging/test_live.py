@@ -187,8 +187,8 @@ def test_a_span_longer_than_the_part_begins_where_it_began(detector):
 def test_a_glimpse_costs_one_window_however_long_it_goes_on(detector, monkeypatch):
     """Catches judging everything again each time, and what it looks at growing with the session."""
     live, runs = Live(detector), []
-    run = detector._network.run
-    monkeypatch.setattr(detector._network, "run", lambda features: runs.append(len(features)) or run(features))
+    run = detector._system.network.run
+    monkeypatch.setattr(detector._system.network, "run", lambda features: runs.append(len(features)) or run(features))
     for minute in range(3):
         live.hear(voice(np.random.default_rng(minute), 60))
         runs.clear()

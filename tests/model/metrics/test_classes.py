@@ -8,7 +8,16 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precisio
 
 from audio.errors import UsageError
 from audio.labels import LABELS
-from model.metrics.classes import accuracy, confusion, f1, macro_f1, precision, recall
+from model.metrics.classes import (
+    accuracy,
+    confusion,
+    f1,
+    macro_f1,
+    precision,
+    recall,
+    two_class_accuracy,
+    two_class_macro_f1,
+)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -80,6 +89,24 @@ def test_sums_of_a_bootstrap_are_tables():
     table = confusion([*LABELS, "real"], [*LABELS, "fake"])
     assert accuracy(table.astype(np.float64)) == 0.75
     np.testing.assert_allclose(recall(np.stack((table, 2 * table)).astype(np.float64)), [[0.5, 1, 1]] * 2)
+
+
+def test_two_classes_are_real_and_the_rest():
+    """Catches a fake that is called hybrid counting as a miss, and an abstention counting as a verdict."""
+    rng = np.random.default_rng(5)
+    truth = rng.choice(LABELS, 60).tolist()
+    predicted = [label if rng.random() < 0.5 else None for label in rng.choice(LABELS, 60).tolist()]
+    table = confusion(truth, predicted)
+    real, called = np.array(truth) == "real", np.array(predicted, dtype=object)
+    both = [("real" if t else "rest", "none" if p is None else "real" if p == "real" else "rest")
+            for t, p in zip(real, called, strict=True)]  # fmt: skip
+    theirs = f1_score(*zip(*both, strict=True), average="macro", labels=["real", "rest"])
+    assert two_class_macro_f1(table) == pytest.approx(theirs)
+    assert two_class_accuracy(table) == pytest.approx(np.mean([t == p for t, p in both]))
+    np.testing.assert_allclose(two_class_macro_f1(np.stack([table, table])), theirs)
+    no_hybrid = confusion(["real", "fake"], ["real", "hybrid"])
+    assert (two_class_macro_f1(no_hybrid), macro_f1(no_hybrid)) == (1.0, None)
+    assert two_class_macro_f1(confusion(["real"], ["real"])) is None
 
 
 def test_unknown_labels_are_refused():

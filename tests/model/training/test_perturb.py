@@ -82,7 +82,7 @@ def twin(samples: np.ndarray, config: FeatureConfig) -> np.ndarray:
 def losses(detector: Detector, samples: np.ndarray, label: str) -> float:
     """The mean cross-entropy of the windows by the ONNX network and the features in NumPy: the oracle."""
     logits = [
-        detector._network.run(log_mel(samples[w.onset : w.offset], detector.bundle.features))[1].astype(np.float64)
+        detector._system.judge(samples[w.onset : w.offset])[1].astype(np.float64)
         for w in sliding_windows(len(samples), window_samples=2 * RATE, step_samples=RATE, hop_samples=320)
     ]
     return float(np.mean([np.log(np.exp(x - x[label_index(label)]).sum()) for x in logits]))
@@ -260,7 +260,7 @@ def test_the_bundle_is_the_one_that_judges(bundle: Path) -> None:
 
     assert read_bundle(bundle).keras_path.is_file()
     features = log_mel(speech(16), read_bundle(bundle).features)
-    frames, logits = Detector(bundle)._network.run(features)
+    frames, logits = Detector(bundle)._system.network.run(features)
     expected = keras.saving.load_model(bundle / "model.keras").predict(features[None], verbose=0)
     assert np.abs(frames - expected["frames"][0, :, 0]).max() < 1e-5
     assert np.abs(logits - expected["clip_logits"][0]).max() < 1e-5

@@ -153,6 +153,9 @@ def test_plain_folders_train_classes_and_say_so(tmp_path):
         (["--data", "tiny", "--out", "whole"], 2, "already holds a run"),
         (["--data", "tiny", "--epochs", "0"], 2, "epochs"),
         (["--data", "tiny", "--seed", "-1"], 2, "seed"),
+        (["--data", "tiny", "--network", "lstm"], 2, "choose from"),
+        (["--resume", "whole", "--network", "gru"], 2, "no other argument"),
+        (["--data", "tiny", "--network", "gru", "--from-pretrained", "whole"], 2, "expected cnnrnnlstm like whole"),
         ([], 2, "required"),
     ],
 )
@@ -212,3 +215,21 @@ def test_a_config_file_is_used_and_must_not_contradict_the_bundle(place):
     missing = train("--data", "tiny", "--from-pretrained", "nowhere", cwd=place)
     assert missing.returncode == 1
     assert "expected a model bundle" in missing.stderr.splitlines()[-1]
+
+
+def test_another_network_is_trained_resumed_fine_tuned_and_judged(place):
+    """Catches a network that is trained under its name and gone on with as ours."""
+    (place / "gru.toml").write_text("epochs = 1\nearly_loss_weight = 0.5\n[network]\ndense_units = 8\n")
+    asked = ("--data", "tiny", "--network", "gru", "--config", "gru.toml", *SETTINGS[2:])
+    done = train(*asked, "--out", "gru", cwd=place)
+    assert done.returncode == 0, done.stderr
+    settings = json.loads((place / "gru" / "settings.json").read_text())
+    assert (settings["network"]["architecture"], settings["network"]["dense_units"]) == ("gru", 8)
+    assert train("--resume", "gru", cwd=place).returncode == 0
+    tuned = train("--data", "tiny", "--out", "on", "--from-pretrained", "gru", "--epochs", "1", cwd=place)
+    assert tuned.returncode == 0, tuned.stderr
+    clip = place / "tiny" / "fake" / "test-1.wav"
+    script = [sys.executable, str(ROOT / "script.py"), str(clip), "--model", "on", "--json"]
+    row = json.loads(subprocess.run(script, capture_output=True, text=True, cwd=place, check=True).stdout)
+    assert row["model"] == "on"
+    assert json.loads((place / "on" / "settings.json").read_text())["network"] == settings["network"]

@@ -11,9 +11,11 @@ import pytest
 from audio.errors import ModelError, UsageError
 from model.bundle import Bundle
 from model.features import FeatureConfig
+from model.networks import config_type
 from model.networks.cnnrnnlstm import NetworkConfig
 from model.training.examples import Augmentation
-from model.training.settings import TrainSettings, read_config, read_run, settings_like, start_run
+from model.training.runs import start_run
+from model.training.settings import TrainSettings, read_config, read_run, settings_like
 
 CONFIG = """
 epochs = 3
@@ -46,6 +48,16 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path):
     assert settings.batch_size == TrainSettings(data="").batch_size
 
 
+@pytest.mark.parametrize(("asked", "units"), [(None, 7), ("gru", 7), ("rnn", 7)])
+def test_a_file_is_about_the_network_that_it_names_unless_another_is_asked_for(asked, units, tmp_path):
+    path = write(tmp_path, f'[network]\narchitecture = "gru"\ndense_units = {units}')
+    assert read_config(path, architecture=asked) == {"network": config_type(asked or "gru")(dense_units=units)}
+
+
+def test_a_file_that_says_nothing_of_the_network_leaves_it_open(tmp_path):
+    assert read_config(write(tmp_path, "epochs = 3"), architecture="gru") == {"epochs": 3}
+
+
 def test_settings_survive_json_and_the_folder_of_a_run(tmp_path):
     settings = TrainSettings(data="set", **read_config(write(tmp_path, CONFIG)))
     assert TrainSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
@@ -61,6 +73,7 @@ def test_runs_of_earlier_versions_still_read():
     for name in ("augmentation", "steps_per_epoch", "boundary_loss_weight", "focal_gamma", "start_from"):
         del facts[name]
     del facts["features"]["second_n_fft"], facts["network"]["bidirectional"], facts["network"]["pooling"]
+    del facts["network"]["architecture"]
     assert TrainSettings.from_json(facts) == TrainSettings(data="set")
 
 
@@ -79,6 +92,9 @@ def test_runs_of_earlier_versions_still_read():
         ("[features]\ncolour = 1", "features: unknown colour"),
         ("[features]\nhop_samples = 100", "hop_samples must divide"),
         ('[network]\npooling = "sum"', "expected a pooling of"),
+        ('[network]\narchitecture = "lstm"', "expected an architecture of cnnrnnlstm, cnn, "),
+        ("[network]\narchitecture = []", "expected an architecture of"),
+        ('[network]\narchitecture = "gru"\nchannels = [8]', "unknown channels; expected some of architecture, d"),
     ],
 )
 def test_mistakes_are_one_line_with_the_file(text, said, tmp_path):
@@ -99,5 +115,7 @@ def test_fine_tuning_takes_what_decides_the_network_from_the_bundle(tmp_path):
     bundle = Bundle(tmp_path, "mine", 64_000, 32_000, trained.features, training={"settings": trained.to_json()})
     shared = settings_like(bundle)
     assert shared == {"features": trained.features, "network": trained.network, "window_s": 4.0}
-    with pytest.raises(ModelError, match="expected the settings it was trained with"):
-        settings_like(replace(bundle, training={}))
+    strange = {"settings": {**trained.to_json(), "network": {"architecture": "lstm"}}}
+    for training in ({}, strange):
+        with pytest.raises(ModelError, match="expected the settings it was trained with"):
+            settings_like(replace(bundle, training=training))
