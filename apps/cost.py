@@ -18,6 +18,7 @@ import numpy as np
 
 from audio.atomic import replacing
 from audio.errors import ToolkitError
+from audio.manifest import Clip
 from audio.reading import read
 from audio.segments import SAMPLE_RATE
 from model.evaluation.figures import Figure
@@ -68,6 +69,12 @@ def cost(bundle: Path, paths: Sequence[Path], *, kept: Path) -> dict[str, Any]:
     with replacing(kept) as beside:
         beside.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
     return found
+
+
+def spread(values: Sequence[Clip], most: int) -> list[Clip]:
+    """Return at most so many, evenly spread."""
+    places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
+    return [values[place] for place in places.tolist()]
 
 
 def measure(bundle: Path, paths: Sequence[Path]) -> dict[str, Any]:

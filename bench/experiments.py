@@ -28,6 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from apps.comparing.trial import THREADS
 from audio.atomic import put_between, replacing
 from audio.errors import ToolkitError
 from audio.manifest import Clip, read_manifest, read_table
@@ -36,9 +37,6 @@ PLAN = Path(__file__).with_suffix(".toml")
 
 BASELINE, MAIN = "baseline", "main"
 """The run that all others differ from in one thing, and the pool that it learns from."""
-
-THREADS = ("TF_NUM_INTRAOP_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
-"""Variables that keep TensorFlow and NumPy on one core."""
 
 OWN = ("question", "pool")
 """Entries of a run that are no settings of the training."""

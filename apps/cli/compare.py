@@ -150,7 +150,7 @@ def _run(turn: Sequence[Trial], wanted: Sequence[System], plan: Plan, *, workers
     )
     found = {}
     for trial, (row,) in zip(turn, rows, strict=True):
-        if "error" in row and "figures" not in row:
+        if "figures" not in row:  # the row that `jobs` makes of an error
             found[trial] = Outcome(trial.system, trial.split, trial.fold, error=row["error"])
             _log.error("error: %s: %s", trial.name, row["error"])
         else:

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -252,7 +253,10 @@ def _started(
     else:
         all_settings = [TrainSettings(data=str(folder / "set"), splices=order.to_json(), **given)]
     if arguments.minutes is not None:
-        all_settings = [within(settings, arguments.minutes) for settings in all_settings]
+        paced = within(all_settings[0], arguments.minutes)  # once: every fold gets the same number of steps
+        all_settings = [
+            replace(each, epochs=paced.epochs, steps_per_epoch=paced.steps_per_epoch) for each in all_settings
+        ]
     folders = run_folders(folder, divisions)
     for each, settings in zip(folders, all_settings, strict=True):
         start_run(each, settings)

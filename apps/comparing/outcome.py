@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
+
+from model.training.folds import mean_and_deviation
 
 SCHEMA_VERSION = 1
 """Version of the rows of `Outcome.to_row`."""
@@ -96,8 +96,8 @@ def joined(folds: Sequence[Outcome]) -> Outcome:
 
 
 def _mean(values: Sequence[float | None]) -> Value:
-    known = [value for value in values if value is not None and math.isfinite(value)]
-    if len(known) < len(values):
+    found = mean_and_deviation(values)
+    if found is None:
         return NOTHING
-    spread = stdev(known)
-    return Value(mean(known), mean(known) - spread, mean(known) + spread)
+    mean, deviation = found
+    return Value(mean, mean - deviation, mean + deviation)

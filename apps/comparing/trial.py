@@ -32,8 +32,8 @@ TRAIN = (sys.executable, "-m", "apps.cli.train")
 ROOT = Path(__file__).parents[2]
 """Where it is found."""
 
-THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-"""With several systems side by side, each gets one core."""
+THREADS = ("TF_NUM_INTRAOP_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+"""Variables that keep TensorFlow and NumPy on one core, where several trainings run side by side."""
 
 COST_CLIPS = 20
 """Test clips that the cost of judging is measured on."""
@@ -120,9 +120,8 @@ def _train(trial: Trial, system: System, plan: Plan) -> None:
         shutil.rmtree(folder)
     words = ["--resume", str(folder)] if begun and system.is_network else asked(trial, system, plan)
     environment = {**os.environ, **(dict.fromkeys(THREADS, "1") if plan.one_core else {})}
-    done = subprocess.run(
-        [*TRAIN, *words], cwd=Path.cwd(), env={**environment, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
+    environment["PYTHONPATH"] = str(ROOT)
+    done = subprocess.run([*TRAIN, *words], env=environment, capture_output=True, text=True)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"]
         raise ToolkitError(lines[-1].removeprefix("error: ")[:LAST_WORDS])
@@ -154,7 +153,7 @@ def test_clips(trial: Trial, plan: Plan) -> tuple[Path, list[Clip]]:
 
 
 def _judged(trial: Trial, folder: Path, place: Path, clips: list[Clip], costs: dict[str, float]) -> Outcome:
-    from apps.cost import cost
+    from apps.cost import cost, spread
     from model.evaluation.clip_figures import one_table_each
     from model.evaluation.figures import sample, summarise
     from model.evaluation.scoring import Judge
@@ -162,7 +161,7 @@ def _judged(trial: Trial, folder: Path, place: Path, clips: list[Clip], costs: d
     bundle = folder / "bundle"
     given = sample(Judge(bundle, folder).judge(place, clips, title=trial.name))
     found = {figure.key: Value(figure.value, figure.low, figure.high) for figure in summarise(given)}
-    heard = [resolve(place, clip) for clip in clips[:: max(1, len(clips) // COST_CLIPS)][:COST_CLIPS]]
+    heard = [resolve(place, clip) for clip in spread(clips, COST_CLIPS)]
     judging = cost(bundle, heard, kept=folder / "judging.json")["judging"][0]
     sizes = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
     table = one_table_each(given).sum(axis=0)

@@ -78,8 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
     ToolkitError
         When the corpus or the bundle is broken, a clip cannot be judged, or the card cannot be written.
     """
-    from apps.cost import CLIPS, COST, cost, cost_figures
-    from apps.pretraining.findings import Where, find, spread
+    from apps.cost import CLIPS, COST, cost, cost_figures, spread
+    from apps.pretraining.findings import Where, find
     from apps.pretraining.sets import CODE_OF_JUDGING, code_sha256, collect, treatments
     from apps.pretraining.targets import decide, targets
     from audio.digest import file_sha256

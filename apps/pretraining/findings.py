@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from apps.pretraining.measuring import (
     SEGMENT_EER,
     confidence_bins,
@@ -254,9 +252,3 @@ def _points(exams: Exams, judged: _Judged, found: Findings, work: Path) -> None:
         for name, given in _together(at_point, [exams.rows, exams.hybrids]).items():
             where = Where(name, point=point.name)
             found.add(where, [*shares(given), *_verdicts(given)])
-
-
-def spread(values: Sequence[Clip], most: int) -> list[Clip]:
-    """Return at most so many, evenly spread."""
-    places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
-    return [values[place] for place in places.tolist()]

@@ -8,6 +8,7 @@ RUN/metrics.json  the figures of each fold, their mean and their deviation
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -66,12 +67,18 @@ def sum_up(run: Path, folders: Sequence[Path]) -> dict[str, Any]:
 
 def summarise(tables: Sequence[Table]) -> dict[str, Any]:
     """Return the tables of the folds with mean and sample deviation of each figure, None where one is undefined."""
-    columns = {key: [table[key] for table in tables] for key in FIGURES}
+    found = {key: mean_and_deviation([table[key] for table in tables]) for key in FIGURES}
     return {
         "folds": list(tables),
-        "mean": {key: None if None in values else mean(values) for key, values in columns.items()},
-        "deviation": {key: None if None in values else stdev(values) for key, values in columns.items()},
+        "mean": {key: each and each[0] for key, each in found.items()},
+        "deviation": {key: each and each[1] for key, each in found.items()},
     }
+
+
+def mean_and_deviation(values: Sequence[float | None]) -> tuple[float, float] | None:
+    """Return mean and sample deviation of a figure over folds, two or more; None where one does not define it."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    return (mean(known), stdev(known)) if len(known) == len(values) else None
 
 
 def as_text(found: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from tiny_model import RATE, voice
 
 from apps import cost
 from apps.pretraining import measuring, sets, wording
-from apps.pretraining.findings import LEAST_GENUINE, SMALLER, Findings, Where, corpus_part, spread
+from apps.pretraining.findings import LEAST_GENUINE, SMALLER, Findings, Where, corpus_part
 from apps.pretraining.sets import Coded, Corpus, Sped, check_apart, clips_sha256, genuine_corpora, treatments
 from apps.pretraining.targets import FALSE_ALARMS, MISSED, REACHED, STRETCH, TREATED, UNKNOWN, Target, decide, targets
 from audio.errors import ManifestError, UsageError
@@ -361,6 +361,6 @@ def test_the_cost_is_measured_once(tiny_bundle, tmp_path):
 
 def test_clips_are_spread():
     many = [Clip(f"{number}.wav", REAL) for number in range(100)]
-    assert [clip.path for clip in spread(many, 3)] == ["0.wav", "50.wav", "99.wav"]
+    assert [clip.path for clip in cost.spread(many, 3)] == ["0.wav", "50.wav", "99.wav"]
     assert spread(many[:2], 5) == many[:2]
     assert spread([], 5) == []
