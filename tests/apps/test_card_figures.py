@@ -362,5 +362,5 @@ def test_the_cost_is_measured_once(tiny_bundle, tmp_path):
 def test_clips_are_spread():
     many = [Clip(f"{number}.wav", REAL) for number in range(100)]
     assert [clip.path for clip in cost.spread(many, 3)] == ["0.wav", "50.wav", "99.wav"]
-    assert spread(many[:2], 5) == many[:2]
-    assert spread([], 5) == []
+    assert cost.spread(many[:2], 5) == many[:2]
+    assert cost.spread([], 5) == []
