@@ -18,6 +18,7 @@ from pathlib import Path
 
 from audio.atomic import link_or_copy
 from audio.errors import EngineError, UsageError
+from audio.executors import Workers
 from audio.labels import FAKE, LABELS, REAL
 from audio.manifest import Clip, fake_spans, recordings_below, resolve, write_manifest
 from audio.segments import SAMPLE_RATE, Segment, overlap, total
@@ -81,7 +82,7 @@ def _installed(name: str) -> bool:
 
 
 def splice(
-    folder: Path, out: Path, *, n_clips: int, engines: Sequence[str], seed: int = 0, workers: int = 1
+    folder: Path, out: Path, *, n_clips: int, engines: Sequence[str], seed: int = 0, workers: Workers = 1
 ) -> tuple[Path, list[Clip]]:
     """Build clips from a folder of genuine recordings, a third of each class.
 

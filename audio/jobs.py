@@ -1,4 +1,4 @@
-"""Run one function over many items: in item order, in one or several processes, resumable after a kill.
+"""Run one function over many items: in item order, wherever `audio.executors` says, resumable after a kill.
 
 The journal is a file of JSON lines. Its first line says which settings the work was started with; each line
 after it is one finished item and its rows:
@@ -7,30 +7,27 @@ after it is one finished item and its rows:
     {"key": "real/0001.wav", "rows": [{"path": "real/0001.wav", "label": "real"}]}
 
 Lines are flushed one by one, so a killed run loses at most the items that were under way; and brought to the disk
-once a second, so that a power cut costs little more. What is finished is remembered by where its line is, not by its
-rows: memory does not grow with them.
+once a second, so that a power cut costs little more. Items are taken one by one from whoever makes them, and which of
+them were seen or finished lies in a temporary file: memory grows neither with items nor with rows.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
-import signal
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import AbstractContextManager, closing, suppress
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from audio.errors import ToolkitError, UsageError
+from audio.crew import Known, Outcome, Todo
+from audio.errors import ToolkitError
+from audio.executors import Workers, executor_of
+from audio.names import Names
 
 Item = TypeVar("Item")
 Row = dict[str, Any]
@@ -42,19 +39,18 @@ JOURNAL_VERSION = 1
 SYNC_EVERY_S = 1.0
 """How often lines are brought to the disk at most: doing it for each would cost more than many an item."""
 
-IN_FLIGHT_PER_WORKER = 4
-"""How many items each worker process may be ahead of the one whose rows come next."""
-
 
 def run(
     process: Callable[[Item], list[Row]],
     items: Iterable[Item],
     *,
     key: Callable[[Item], str],
-    workers: int = 1,
+    workers: Workers = 1,
     journal: Path | None = None,
     title: str = "",
     settings: str = "",
+    n_items: int | None = None,
+    ordered: bool = True,
 ) -> Iterator[list[Row]]:
     """Yield the rows of every item, in item order whatever the number of workers.
 
@@ -64,11 +60,11 @@ def run(
         Pure function from an item to its rows. With several workers it and the items must pickle, and the
         calling script needs its `if __name__ == "__main__"` (processes are spawned, as on Windows and macOS).
     items
-        The work; listed at once, processed as the rows are taken.
+        The work; taken and processed as the rows are taken.
     key
         Unique name of an item, the same in every run.
     workers
-        Number of processes; 1 works in this one.
+        Number of processes, 1 works in this one; or another place to work (`audio.executors`).
     journal
         File that remembers finished items. On a second run they are read from it and not processed again; a
         last line that a kill tore in two is dropped.
@@ -76,26 +72,39 @@ def run(
         Text in front of the progress bar, which shows on stderr when that is a terminal.
     settings
         Everything that decides the rows. A journal of other settings is refused.
+    n_items
+        How many items there are, for the progress bar, where `items` cannot tell.
+    ordered
+        False: in the order in which they are done, so that nobody waits for a slow item.
 
     Yields
     ------
     The rows of one item, as JSON gives them back (a tuple becomes a list). An item for which `process` raised
-    a `ToolkitError` yields `[{"error": message, "key": key}]` and is tried again by the next run.
+    a `ToolkitError`, or whose worker died again and again, yields `[{"error": message, "key": key}]` and is tried
+    again by the next run.
 
     Raises
     ------
     UsageError
         For fewer than one worker.
     ToolkitError
-        For a key that occurs twice, a journal that is broken or of other settings, or a worker that died.
+        For a key that occurs twice, a journal that is broken or of other settings, or no workers that stay alive.
     Exception
         Whatever else `process` raised, with a note that names the item.
     """
-    if workers < 1:
-        raise UsageError(f"workers: expected at least 1, received {workers}")
-    attempt = partial(_attempt, process)
-    memory = _Journal(journal, settings)
-    return _run(attempt, _by_key(items, key), workers=workers, journal=memory, title=title)
+    attempt, executor, memory = partial(_attempt, process), executor_of(workers), _Journal(journal, settings)
+    if n_items is None and isinstance(items, Sized):
+        n_items = len(items)
+
+    def rows() -> Iterator[list[Row]]:
+        with memory, _progress(title, n_items) as bar:
+            outcomes = executor.outcomes(attempt, _todo(items, key, memory), ordered=ordered)
+            with closing(outcomes):
+                for name, outcome in outcomes:
+                    yield memory.rows(name) if isinstance(outcome, Known) else _settle(name, outcome, memory)
+                    bar.update()
+
+    return rows()
 
 
 def read_journal(path: Path) -> Iterator[list[Row]]:
@@ -127,23 +136,17 @@ def _parse(path: Path | None, number: int, line: bytes) -> dict[str, Any]:
     return entry
 
 
-def _by_key(items: Iterable[Item], key: Callable[[Item], str]) -> dict[str, Item]:
-    named: dict[str, Item] = {}
-    for item in items:
-        if (name := key(item)) in named:
-            raise ToolkitError(f"key of an item: expected each once, received {name!r} twice")
-        named[name] = item
-    return named
+def _todo(items: Iterable[Item], key: Callable[[Item], str], journal: _Journal) -> Todo:
+    """Yield the items by their keys; `Known.DONE` for those in the journal."""
+    seen = Names()
+    with closing(seen):
+        for item in items:
+            if not seen.add(name := key(item)):
+                raise ToolkitError(f"key of an item: expected each once, received {name!r} twice")
+            yield name, Known.DONE if name in journal else item
 
 
-_Outcome = tuple[list[Row] | None, str]
-"""The rows of an item, or None and the message of the `ToolkitError` that it met."""
-
-_Attempt = Callable[[str, Item], _Outcome]
-_Todo = Iterator[tuple[str, Item]]
-
-
-def _attempt(process: Callable[[Item], list[Row]], name: str, item: Item) -> _Outcome:
+def _attempt(process: Callable[[Item], list[Row]], name: str, item: Item) -> Outcome:
     try:
         return process(item), ""
     except ToolkitError as error:
@@ -153,19 +156,7 @@ def _attempt(process: Callable[[Item], list[Row]], name: str, item: Item) -> _Ou
         raise
 
 
-def _run(
-    attempt: _Attempt[Item], named: Mapping[str, Item], *, workers: int, journal: _Journal, title: str
-) -> Iterator[list[Row]]:
-    with journal, _progress(title, len(named)) as bar:
-        todo = ((name, item) for name, item in named.items() if name not in journal)
-        outcomes = _here(attempt, todo) if workers == 1 else _in_processes(attempt, todo, workers=workers)
-        with closing(outcomes):
-            for name in named:
-                yield journal.rows(name) if name in journal else _settle(name, next(outcomes), journal)
-                bar.update()
-
-
-def _settle(name: str, outcome: _Outcome, journal: _Journal) -> list[Row]:
+def _settle(name: str, outcome: Outcome, journal: _Journal) -> list[Row]:
     """Turn an outcome into rows; remember it unless it is an error, which the next run tries again."""
     rows, message = outcome
     if rows is None:
@@ -176,35 +167,7 @@ def _settle(name: str, outcome: _Outcome, journal: _Journal) -> list[Row]:
     return list(json.loads(line)["rows"])
 
 
-def _here(attempt: _Attempt[Item], todo: _Todo[Item]) -> Generator[_Outcome]:
-    for name, item in todo:
-        yield attempt(name, item)
-
-
-def _in_processes(attempt: _Attempt[Item], todo: _Todo[Item], *, workers: int) -> Generator[_Outcome]:
-    """Yield outcomes in the order of `todo`, never holding more than a few items per worker."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
-    try:
-        waiting = deque(pool.submit(attempt, *pair) for pair in islice(todo, workers * IN_FLIGHT_PER_WORKER))
-        while waiting:
-            outcome = waiting.popleft().result()
-            waiting.extend(pool.submit(attempt, *pair) for pair in islice(todo, 1))
-            yield outcome
-    except BrokenProcessPool:
-        raise ToolkitError(
-            "a worker process died (out of memory?): run again with fewer workers, finished items are kept"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent: it stops handing out work and lets each worker finish its item."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _progress(title: str, n_items: int) -> AbstractContextManager[Any]:
+def _progress(title: str, n_items: int | None) -> AbstractContextManager[Any]:
     from tqdm import tqdm  # here, for the 30 ms that importing it takes
 
     # disable=None: silent when stderr is not a terminal.
@@ -216,7 +179,8 @@ class _Journal:
 
     def __init__(self, path: Path | None, settings: str) -> None:
         self.path = path
-        self._places: dict[str, int] = {}
+        self._places = Names()
+        """Finished items, each with where its line begins."""
         digest = hashlib.sha256(settings.encode()).hexdigest()
         self._header = {"schema_version": JOURNAL_VERSION, "settings": digest}
         self._file: IO[bytes] | None = None
@@ -249,6 +213,7 @@ class _Journal:
             with suppress(OSError):  # it said so when the line was written
                 os.fsync(self._file.fileno())
             self._file.close()
+        self._places.close()
 
     def rows(self, name: str) -> list[Row]:
         """Return the rows of a finished item."""
@@ -264,7 +229,7 @@ class _Journal:
         if self._file is None:
             return
         try:
-            self._file.write(line.encode() + b"\n")
+            self._file.write(line.encode("utf-8", "surrogatepass") + b"\n")  # file names may be no UTF-8
             self._file.flush()
             if time.monotonic() - self._synced_s >= SYNC_EVERY_S:
                 os.fsync(self._file.fileno())
@@ -284,6 +249,6 @@ class _Journal:
                 told = "was begun with other settings; choose another output folder or remove the file"
                 raise ToolkitError(f"{self.path}: {told}")
             if number > 1:
-                self._places[entry["key"]] = place
+                self._places.put(entry["key"], place)
             place += len(line)
         return place

@@ -18,6 +18,7 @@ import numpy as np
 
 from audio import jobs
 from audio.errors import ToolkitError
+from audio.executors import Workers
 from audio.labels import FAKE, HYBRID, REAL
 from audio.manifest import Clip, read_set, resolve
 from synth.facts import CATEGORIES, NUMBERS, measure_file
@@ -173,7 +174,7 @@ class Report:
         }
 
 
-def audit_set(path: Path, *, workers: int = 1, seed: int = 0) -> Report:
+def audit_set(path: Path, *, workers: Workers = 1, seed: int = 0) -> Report:
     """Audit a set: measure every file, then ask.
 
     Parameters
@@ -212,7 +213,7 @@ def audit_set(path: Path, *, workers: int = 1, seed: int = 0) -> Report:
     return Report(str(path), columns, len(readable), unreadable, answers)
 
 
-def measure_clips(place: Path, clips: Sequence[Clip], *, workers: int = 1) -> list[jobs.Row]:
+def measure_clips(place: Path, clips: Sequence[Clip], *, workers: Workers = 1) -> list[jobs.Row]:
     """Return the facts of each clip, in order, or `error` and why it could not be read.
 
     `place` is the manifest, or the folder of the set.

@@ -19,6 +19,7 @@ from typing import Any
 from audio import jobs
 from audio.atomic import replacing
 from audio.errors import ManifestError, ToolkitError, UsageError
+from audio.executors import Workers
 from audio.ffmpeg import ffmpeg_version, find_ffmpeg
 from audio.locking import LOCK, alone_in
 from audio.manifest import Clip, read_manifest, write_manifest
@@ -53,7 +54,7 @@ FAKE_TRAITS = ("kind",)
 
 
 def build_set(
-    recipe: Recipe, folders: Folders, *, out: Path, workers: int = 1, splits: tuple[str, ...] = ()
+    recipe: Recipe, folders: Folders, *, out: Path, workers: Workers = 1, splits: tuple[str, ...] = ()
 ) -> list[Clip]:
     """Build a set, or go on with it.
 
@@ -66,7 +67,7 @@ def build_set(
     out
         Where the set goes: `real/`, `fake/` and `hybrid/` with 16-bit WAV files, `manifest.jsonl` and `build.json`.
     workers
-        Number of processes; the bytes do not depend on it.
+        Number of processes, or another place to work; the bytes do not depend on it.
     splits
         Only clips of these splits, the same as in the whole set; () for all.
 
@@ -103,7 +104,7 @@ def build_set(
 
 
 def _make_all(
-    maker: Maker, plans: Sequence[ClipPlan], *, settings: Mapping[str, Any], out: Path, workers: int
+    maker: Maker, plans: Sequence[ClipPlan], *, settings: Mapping[str, Any], out: Path, workers: Workers
 ) -> None:
     """Make every clip; the journal remembers their rows, so that nothing is kept in memory meanwhile."""
     done = jobs.run(

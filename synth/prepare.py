@@ -25,6 +25,7 @@ import numpy as np
 from audio import jobs
 from audio.atomic import replacing
 from audio.errors import EngineError, ToolkitError, UsageError
+from audio.executors import Workers
 from audio.ffmpeg import ffmpeg_version, find_ffmpeg
 from audio.locking import LOCK, alone_in
 from audio.manifest import Clip, read_manifest, write_manifest
@@ -63,7 +64,7 @@ class Outcome:
 
 
 def prepare_folder(
-    recordings: Path, out: Path, *, preparation: Preparation, noise: Path | None = None, workers: int = 1
+    recordings: Path, out: Path, *, preparation: Preparation, noise: Path | None = None, workers: Workers = 1
 ) -> Outcome:
     """Prepare the recordings of a folder, or go on with it.
 
@@ -79,7 +80,7 @@ def prepare_folder(
     noise
         Folder of noise recordings for the copies; None generates it.
     workers
-        Number of processes; the bytes do not depend on it.
+        Number of processes, or another place to work; the bytes do not depend on it.
 
     Raises
     ------
@@ -163,7 +164,7 @@ def _earlier(out: Path, facts: Mapping[str, Any]) -> Outcome | None:
     return None
 
 
-def _prepare(job: _Job, intake: Intake, *, facts: Mapping[str, Any], workers: int) -> Outcome:
+def _prepare(job: _Job, intake: Intake, *, facts: Mapping[str, Any], workers: Workers) -> Outcome:
     run = partial(jobs.run, workers=workers, settings=json.dumps(facts, sort_keys=True))
     names = [clip.path for clip in intake.recordings]
     measuring = partial(measure_recording, root=job.root, trim=job.preparation.trim)

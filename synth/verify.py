@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from audio import jobs
+from audio.executors import Workers
 from audio.manifest import Clip, read_manifest, resolve
 from audio.reading import read
 from synth.build import read_facts
@@ -19,7 +20,7 @@ from synth.takes import Library
 from synth.voices import MANIFEST
 
 
-def verify_set(folder: Path, folders: Folders, *, workers: int = 1) -> tuple[int, dict[str, str]]:
+def verify_set(folder: Path, folders: Folders, *, workers: Workers = 1) -> tuple[int, dict[str, str]]:
     """Make every clip of a set again.
 
     Parameters
@@ -29,7 +30,7 @@ def verify_set(folder: Path, folders: Folders, *, workers: int = 1) -> tuple[int
     folders
         The recordings that it was built from.
     workers
-        Number of processes.
+        Number of processes, or another place to work.
 
     Returns
     -------

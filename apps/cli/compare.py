@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audio.errors import ToolkitError, UsageError
+from audio.executors import Workers, add_executor, workers_of
 
 if TYPE_CHECKING:
     from apps.comparing.outcome import Outcome
@@ -59,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--leaky-split", action="store_true", help="train all again on clips drawn at random, for columns beside")
     add("--seed", type=int, default=0, help="of folds and trainings (default: 0)")
     add("--out", type=Path, metavar="DIR", help=f"folder of the comparison (default: {OUT}/comparison-NAME)")
-    add("-j", "--workers", type=int, default=1, metavar="N", help="systems side by side, a core each (default: 1)")
+    add_executor(parser, default=1, told="systems side by side, a core each")
     add("--json", action="store_true", help="print one JSON object a line for each system, split and fold")
 
 
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if not arguments.minutes > 0:
         raise UsageError(f"--minutes: expected more than 0, received {arguments.minutes:g}")
-    known = systems()
+    workers, known = workers_of(arguments), systems()
     names = list(known) if arguments.systems == ALL else [name.strip() for name in arguments.systems.split(",")]
     wanted = chosen(names, known)
     out = arguments.out or OUT / f"comparison-{arguments.data.resolve().name}"
@@ -91,10 +92,10 @@ def run(arguments: argparse.Namespace) -> int:
         cpu_minutes=arguments.minutes,
         windows=arguments.windows,
         folds=arguments.folds,
-        one_core=arguments.workers > 1,
+        one_core=workers != 1,
     )
     _look(plan, leaky=arguments.leaky_split)
-    outcomes = _outcomes(wanted, plan, leaky=arguments.leaky_split, workers=arguments.workers)
+    outcomes = _outcomes(wanted, plan, leaky=arguments.leaky_split, workers=workers)
     _write(out, outcomes, plan, wanted)
     if arguments.json:
         print("\n".join(json.dumps(each.to_row(), allow_nan=False) for each in outcomes), flush=True)
@@ -125,7 +126,7 @@ def _look(plan: Plan, *, leaky: bool) -> None:
         read_set(plan.data, seed=plan.seed, needed=("train", "dev", "test"), division=division)
 
 
-def _outcomes(wanted: Sequence[System], plan: Plan, *, leaky: bool, workers: int) -> list[Outcome]:
+def _outcomes(wanted: Sequence[System], plan: Plan, *, leaky: bool, workers: Workers) -> list[Outcome]:
     """Run all trials: first those of systems that need no other, then the rest; in the order of the systems."""
     from apps.comparing.trial import trials
 
@@ -136,7 +137,7 @@ def _outcomes(wanted: Sequence[System], plan: Plan, *, leaky: bool, workers: int
     return [found[trial] for trial in trials(wanted, plan, leaky=leaky)]
 
 
-def _run(turn: Sequence[Trial], wanted: Sequence[System], plan: Plan, *, workers: int) -> dict[Trial, Outcome]:
+def _run(turn: Sequence[Trial], wanted: Sequence[System], plan: Plan, *, workers: Workers) -> dict[Trial, Outcome]:
     from apps.comparing.outcome import Outcome
     from apps.comparing.trial import run
     from audio import jobs

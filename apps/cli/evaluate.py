@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from apps.cli.options import add_asv_scores, add_model, add_runtime, asv_of
 from audio.errors import ToolkitError, UsageError
+from audio.executors import add_executor, workers_of
 from audio.manifest import SPLITS, Clip, read_set
 from audio.segments import SAMPLE_RATE
 
@@ -67,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="DIR", help=f"folder for the report (default: {OUT}/evaluation-NAME-SPLIT)")
     add("--stress", action="store_true", help="judge the set again under each of the fixed corruptions")
     add("--json", action="store_true", help="print one JSON object instead of tables")
-    add("-j", "--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
+    add_executor(parser, default=1)
     add("--resamples", type=int, default=1_000, metavar="N", help="of the bootstrap (default: 1000)")
 
 
@@ -91,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
     split, clips = chosen(everything, arguments.split)
     out = arguments.out or OUT / f"evaluation-{set_name(place)}-{split}"
     asv = asv_of(arguments.asv_scores)
-    judge = Judge(find_bundle(arguments.model), out, arguments.workers, arguments.runtime)
+    judge = Judge(find_bundle(arguments.model), out, workers_of(arguments), arguments.runtime)
     operating = _operating(arguments, place, everything, clips, judge)
     given = sample(_told(judge.judge(place, clips)), n_resamples=arguments.resamples)
     stress, lost = _stress(given, place, judge, operating) if arguments.stress else ([], [])

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from apps.cli.evaluate import ALL, OUT, near, set_name
 from audio.errors import ToolkitError, UsageError
+from audio.executors import add_executor, workers_of
 from audio.labels import FAKE, HYBRID, REAL
 from audio.manifest import SPLITS, Clip, read_set
 
@@ -63,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="DIR", help=f"folder for the report (default: {OUT}/insight-NAME-SPLIT)")
     add("--markdown", type=Path, metavar="FILE", help="put the findings into this document too, between two marks")
     add("--json", action="store_true", help="print one JSON object instead of tables")
-    add("-j", "--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
+    add_executor(parser, default=1)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -158,7 +159,7 @@ def _measured(
     copies = some_pairs(clips, most=arguments.clips // 2, seed=arguments.seed)
     wanted = {clip.path: clip for clip in [*sample, *copies, *(by_path[clip.source_clip] for clip in copies)]}
     looked_at = list(wanted.values())
-    found = measure_clips(place, looked_at, folder=out, workers=arguments.workers)
+    found = measure_clips(place, looked_at, folder=out, workers=workers_of(arguments))
     failed = {clip.path: each for clip, each in zip(looked_at, found, strict=True) if isinstance(each, str)}
     for reason in list(failed.values())[:MOST_TOLD]:
         _log.error("error: %s", reason)

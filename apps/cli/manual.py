@@ -60,11 +60,8 @@ def _choices(action: argparse.Action) -> str:
 
 
 def _help(action: argparse.Action) -> str:
-    """What an argument is for; the default is the number of cores on whatever machine this is."""
-    facts = {**vars(action), "prog": "script.py"}
-    if action.dest in ("workers", "jobs"):
-        facts["default"] = "all cores"
-    return (action.help or "") % facts
+    """What an argument is for."""
+    return (action.help or "") % {**vars(action), "prog": "script.py"}
 
 
 def update(path: Path) -> None:

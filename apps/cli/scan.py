@@ -16,6 +16,7 @@ from zlib import crc32
 
 from apps.cli.options import LISTS, add_model, add_operating_point, add_runtime
 from audio.errors import UsageError
+from audio.executors import add_executor, workers_of
 from audio.labels import LABELS
 from audio.manifest import AUDIO_SUFFIXES, recordings_below
 
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_operating_point(parser)
     add_runtime(parser)
     add("--channels", choices=("mean", "each"), default="mean", help="as in detect (default: %(default)s)")
-    add("-j", "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: %(default)s)")
+    add_executor(parser)
     add("--shard", type=_shard, metavar="K/N", help="only the files that fall to machine K of N")
     add("--merge", nargs="+", type=Path, metavar="CSV", help="join tables of several machines instead")
 
@@ -89,7 +90,7 @@ def _scan(paths: list[str], arguments: argparse.Namespace) -> int:
     how = How(find_bundle(arguments.model), arguments.operating_point, arguments.runtime, arguments.channels == "each")
     counts: Counter[str] = Counter()
     seconds, began = 0.0, time.monotonic()
-    for rows in scan(paths, arguments.out, how, workers=arguments.workers):
+    for rows in scan(paths, arguments.out, how, workers=workers_of(arguments)):
         for row in rows:
             counts[_outcome(row)] += row["row"] in (FILE, ERROR)
             seconds += row["duration_s"] or 0.0

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps.cli.options import add_model, add_operating_point
 from audio.errors import ToolkitError, UsageError
+from audio.executors import add_executor, workers_of
 
 if TYPE_CHECKING:
     from apps.selftest import Judged
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, default=OUTPUTS, metavar="DIR", help="where clips and picture go (default: %(default)s)")
     add_model(parser)
     add_operating_point(parser)
-    add("-j", "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: %(default)s)")
+    add_executor(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         n_clips=arguments.clips,
         engines=engines,
         seed=arguments.seed,
-        workers=arguments.workers,
+        workers=workers_of(arguments),
     )
     judged = judge(place, clips, detector)
     print("\n\n".join(_tables(judged)))

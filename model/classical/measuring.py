@@ -20,6 +20,7 @@ from audio import jobs
 from audio.cleaning import FRAME_HOP_SAMPLES, SPEECH_FLOOR_DBFS, speech_frames
 from audio.digest import file_sha256
 from audio.errors import AudioError, ToolkitError
+from audio.executors import Workers
 from audio.levels import frame_powers
 from audio.manifest import Clip, resolve
 from audio.reading import read
@@ -134,7 +135,7 @@ def band_levels(windows: Sequence[NDArray[np.floating[Any]]]) -> Numbers:
 
 
 def measure_clips(
-    place: Path, clips: Sequence[Clip], *, folder: Path | None = None, workers: int = 1
+    place: Path, clips: Sequence[Clip], *, folder: Path | None = None, workers: Workers = 1
 ) -> list[Measured | str]:
     """Measure the clips of a set, in order; what was measured before is read from a journal.
 
@@ -147,7 +148,7 @@ def measure_clips(
     folder
         Where the journal lies; None keeps none.
     workers
-        Number of processes.
+        Number of processes, or another place to work.
 
     Returns
     -------

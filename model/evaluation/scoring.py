@@ -21,6 +21,7 @@ import numpy.typing as npt
 from audio import jobs
 from audio.digest import file_sha256
 from audio.errors import ToolkitError
+from audio.executors import Workers
 from audio.labels import FAKE, LABELS
 from audio.levels import snr_db
 from audio.manifest import Clip, resolve
@@ -58,7 +59,7 @@ class Judge:
     """Folder of the bundle."""
     folder: Path | None = None
     """Where the journals lie; None keeps none."""
-    workers: int = 1
+    workers: Workers = 1
     runtime: str | None = None
     """What runs a network (`model.judging.runtime.RUNTIMES`); None: what the bundle was made for."""
 

@@ -23,6 +23,7 @@ from typing import IO, Any
 from audio import jobs
 from audio.digest import file_sha256
 from audio.errors import AudioError, ToolkitError, UsageError
+from audio.executors import Workers
 from audio.labels import LABELS
 from audio.locking import alone_at
 from audio.segments import SAMPLE_RATE
@@ -89,7 +90,7 @@ class How:
         return f"{SCHEMA_VERSION} {model_sha256(bundle)} {point} {self.runtime} {self.each_channel}"
 
 
-def scan(paths: Iterable[str], out: Path, how: How, *, workers: int = 1) -> Iterator[list[jobs.Row]]:
+def scan(paths: Iterable[str], out: Path, how: How, *, workers: Workers = 1) -> Iterator[list[jobs.Row]]:
     """Judge files and write their table, yielding the rows of each file as they are written.
 
     The table is whole only when the last was yielded.
@@ -103,7 +104,7 @@ def scan(paths: Iterable[str], out: Path, how: How, *, workers: int = 1) -> Iter
     how
         The model, and how it judges.
     workers
-        Number of processes.
+        Number of processes, or another place to work.
 
     Raises
     ------
@@ -116,7 +117,7 @@ def scan(paths: Iterable[str], out: Path, how: How, *, workers: int = 1) -> Iter
         yield from _scan(paths, out, how, workers=workers)
 
 
-def _scan(paths: Iterable[str], out: Path, how: How, *, workers: int) -> Iterator[list[jobs.Row]]:
+def _scan(paths: Iterable[str], out: Path, how: How, *, workers: Workers) -> Iterator[list[jobs.Row]]:
     items = [Item.of(path) for path in dict.fromkeys(paths)]
     done = jobs.run(
         partial(_judged, how=how),

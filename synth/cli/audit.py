@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 from pathlib import Path
 
 from audio.errors import UsageError
+from audio.executors import add_executor, workers_of
 
 HELP = "look for shortcuts: what trivial facts of the files tell about the classes of a set"
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--fail-over", type=float, metavar="AUC", help="exit with 3 when any AUC, or 1 less it, exceeds this")
     add("--json", action="store_true", help="print one JSON object instead of the table")
     add("--seed", type=int, default=0, metavar="S", help="decides folds and resamples (default: %(default)s)")
-    add("-j", "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)")
+    add_executor(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     from synth.audit import audit_set
     from synth.report import report_text, write_report
 
-    report = audit_set(options.set, workers=options.workers, seed=options.seed)
+    report = audit_set(options.set, workers=workers_of(options), seed=options.seed)
     print(json.dumps(report.to_json(), indent=2) if options.json else report_text(report), flush=True)
     page = _page(options)
     write_report(page, report)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 from collections import Counter
 from pathlib import Path
 
 from audio.errors import ToolkitError
+from audio.executors import add_executor, workers_of
 
 HELP = "build a set of real, fake and hybrid clips"
 
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--span-s", type=float, nargs=2, metavar=("MIN", "MAX"), help="length of spans in seconds (default: 0.1 5)")
     add("--max-spans", type=int, metavar="N", help="most spans in a clip (default: 6)")
     add("--no-channel", action="store_const", const=False, dest="channel", help="leave out room, noise, level, codec")
-    add("-j", "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)")
+    add_executor(parser)
     add("--cache", type=Path, metavar="DIR", help="where synthetic voices are kept")
 
 
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     written = read_order(options.recipe) if options.recipe is not None else {}
     given = {name: value for name, value in vars(options).items() if value is not None}
     order = order_from({**written, **given})
-    clips = build_set(order.recipe, order.folders, out=options.out, workers=options.workers)
+    clips = build_set(order.recipe, order.folders, out=options.out, workers=workers_of(options))
     labels = ", ".join(f"{n} {label}" for label, n in sorted(Counter(clip.label for clip in clips).items()))
     if missing := order.recipe.n_clips - len(clips):
         raise ToolkitError(f"{options.out}: {labels}; no splice for {missing} clips, see 'skipped' in build.json")

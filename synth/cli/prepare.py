@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 from pathlib import Path
+
+from audio.executors import add_executor, workers_of
 
 HELP = "make a folder of your own recordings fit to build from"
 
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--augment", type=int, default=0, metavar="N", help="N varied copies of each clip (default: %(default)s)")
     add("--noise", type=Path, metavar="DIR", help="recordings of noise for the copies (default: generated)")
     add("--seed", type=int, default=1, metavar="S", help="what the copies are drawn from (default: %(default)s)")
-    add("-j", "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)")
+    add_executor(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     outcome = prepare_folder(
-        options.recordings, options.out, preparation=preparation, noise=options.noise, workers=options.workers
+        options.recordings, options.out, preparation=preparation, noise=options.noise, workers=workers_of(options)
     )
     for line in outcome.rejected:
         _log.info("rejected: %s", line)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 from pathlib import Path
+
+from audio.executors import add_executor, workers_of
 
 HELP = "make every clip of a set again from its manifest, and compare it bit for bit"
 
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--noise", type=Path, metavar="DIR", help="recordings of noise")
     add("--rooms", type=Path, metavar="DIR", help="impulse responses of rooms")
     add("--cache", type=Path, metavar="DIR", help="where synthetic voices are kept")
-    add("-j", "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)")
+    add_executor(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
 
     cache = options.cache or default_cache_dir()
     folders = Folders(options.real, options.fake, options.noise, options.rooms, cache)
-    n_clips, different = verify_set(options.set, folders, workers=options.workers)
+    n_clips, different = verify_set(options.set, folders, workers=workers_of(options))
     for path, reason in different.items():
         print(f"{path}: {reason}")
     logging.getLogger(__name__).info("%s: %d of %d clips are the same", options.set, n_clips - len(different), n_clips)

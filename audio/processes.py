@@ -1,0 +1,64 @@
+"""Workers that are processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from audio.crew import Attempt, Outcome
+
+_attempt: Attempt | None = None
+"""What a worker process does with its items; set once, when it begins."""
+
+
+class Process:
+    """A process of this machine, by a pool of one: pools of several do not say who died at what."""
+
+    lost: tuple[type[BaseException], ...] = (BrokenProcessPool,)
+
+    def __init__(self, attempt: Attempt) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_start, initargs=(attempt,))
+        self.ready: Future[Any] = self._pool.submit(_nothing)
+
+    def submit(self, name: str, item: Any) -> Future[Outcome]:
+        """Give it something to do."""
+        try:
+            return self._pool.submit(_do, name, item)
+        except BrokenProcessPool as error:  # it died while it had nothing to do
+            broken: Future[Outcome] = Future()
+            broken.set_exception(error)
+            return broken
+
+    def end(self) -> None:
+        """Let it finish what it is at."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _start(attempt: Attempt) -> None:
+    """Begin as a worker process. Ctrl-C is for the parent, which lets us finish; without a parent there is no work."""
+    global _attempt
+    _attempt = attempt
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _nothing() -> None:
+    """What a process answers when it is ready."""
+
+
+def _do(name: str, item: Any) -> Outcome:
+    assert _attempt is not None
+    return _attempt(name, item)
