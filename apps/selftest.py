@@ -16,13 +16,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from audio import jobs
 from audio.atomic import link_or_copy
-from audio.errors import EngineError, UsageError
+from audio.errors import EngineError, ToolkitError, UsageError
 from audio.executors import Workers
+from audio.jobs import Row
 from audio.labels import FAKE, LABELS, REAL
 from audio.manifest import Clip, fake_spans, recordings_below, resolve, write_manifest
 from audio.segments import SAMPLE_RATE, Segment, overlap, total
-from model.judging.detector import Detection, Detector
+from model.judging.detector import Detector
 from synth.build import build_set
 from synth.engines import ENGINES, engine
 from synth.making import Folders
@@ -43,12 +45,15 @@ class Judged:
 
     clip: Clip
     truth: tuple[Segment, ...]
-    found: Detection
+    label: str | None
+    """None: it was not judged."""
+    spans: tuple[Segment, ...] = ()
+    """What is taken for fake."""
 
     @property
     def verdict(self) -> str:
         """One of `audio.labels.LABELS`, or that there is none."""
-        return self.found.label or NOT_JUDGED
+        return self.label or NOT_JUDGED
 
     @property
     def has_joins(self) -> bool:
@@ -117,15 +122,40 @@ def splice(
     return out / "clips", build_set(recipe, folders, out=out / "clips", workers=workers, splits=(TRAIN,))
 
 
-def judge(place: Path, clips: Iterable[Clip], detector: Detector) -> list[Judged]:
-    """Judge spliced clips."""
-    from tqdm import tqdm
+@dataclass(frozen=True)
+class Judge:
+    """`process(clip) -> rows`: what a model says of a spliced clip."""
 
+    place: Path
+    """The set, or its manifest."""
+    detector: Detector
+    """Pickles, and so is loaded once in each process."""
+
+    def __call__(self, clip: Clip) -> list[Row]:
+        """Judge one clip."""
+        found = self.detector.detect(resolve(self.place, clip))
+        return [{"label": found.label, "spans": [[span.onset, span.offset] for span in found.spans]}]
+
+
+def judge(clips: Sequence[Clip], judge: Judge, *, workers: Workers = 1) -> list[Judged]:
+    """Judge spliced clips, in order.
+
+    Raises
+    ------
+    ToolkitError
+        When a clip cannot be read: we made it.
+    """
     found = []
-    for clip in tqdm(clips, desc="judging", unit="clip", disable=None):
+    for clip, (row,) in zip(clips, jobs.run(judge, clips, key=_path, workers=workers, title="judging"), strict=True):
+        if "error" in row:
+            raise ToolkitError(row["error"])
         truth = tuple(fake_spans(clip, clip.n_samples))
-        found.append(Judged(clip, truth, detector.detect(resolve(place, clip))))
+        found.append(Judged(clip, truth, row["label"], tuple(Segment(*span) for span in row["spans"])))
     return found
+
+
+def _path(clip: Clip) -> str:
+    return clip.path
 
 
 def verdicts(judged: Iterable[Judged]) -> dict[str, Counter[str]]:
@@ -139,7 +169,7 @@ def verdicts(judged: Iterable[Judged]) -> dict[str, Counter[str]]:
 
 def recovery(judged: Iterable[Judged]) -> list[Band]:
     """Return how much of the fake spans of hybrids was found, by their length."""
-    spans = [(span, each.found.spans) for each in judged if each.clip.label not in (REAL, FAKE) for span in each.truth]
+    spans = [(span, each.spans) for each in judged if each.clip.label not in (REAL, FAKE) for span in each.truth]
     bands = []
     for low_s, high_s in pairwise(LENGTHS_S):
         inside = [(span, found) for span, found in spans if low_s <= span.offset_s - span.onset_s < high_s]
@@ -157,6 +187,6 @@ def by_engine(judged: Iterable[Judged]) -> dict[str, tuple[int, float]]:
             continue
         counts = sums.setdefault(each.clip.generator, [0, 0, 0])
         counts[0] += 1
-        counts[1] += overlap(each.truth, each.found.spans)
+        counts[1] += overlap(each.truth, each.spans)
         counts[2] += total(each.truth)
     return {name: (n, hit / fake if fake else math.nan) for name, (n, hit, fake) in sorted(sums.items())}

@@ -57,14 +57,14 @@ def run(arguments: argparse.Namespace) -> int:
     ToolkitError
         When there is no usable model, or an engine or the disk fails.
     """
-    from apps.selftest import engines_at_hand, judge, splice
+    from apps.selftest import Judge, engines_at_hand, judge, splice
     from model.judging.detector import Detector
 
     if not arguments.real.is_dir():
         raise UsageError(f"--real: expected a folder, received {arguments.real}")
     if arguments.clips < 3:
         raise UsageError(f"--clips: expected 3 or more, received {arguments.clips}")
-    detector = Detector(arguments.model, operating_point=arguments.operating_point)
+    detector, workers = Detector(arguments.model, operating_point=arguments.operating_point), workers_of(arguments)
     engines = tuple(name for name in arguments.engines.split(",") if name) or engines_at_hand()
     place, clips = splice(
         arguments.real,
@@ -72,9 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
         n_clips=arguments.clips,
         engines=engines,
         seed=arguments.seed,
-        workers=workers_of(arguments),
+        workers=workers,
     )
-    judged = judge(place, clips, detector)
+    judged = judge(clips, Judge(place, detector), workers=workers)
     print("\n\n".join(_tables(judged)))
     _save_picture(judged, arguments.out / PICTURE)
     return 0
@@ -113,7 +113,7 @@ def _save_picture(judged: Sequence[Judged], path: Path) -> None:
     from audio.segments import overlap
     from model.evaluation.pictures import span_recall_png
 
-    spans = [(span, each.found.spans) for each in judged if each.clip.label == "hybrid" for span in each.truth]
+    spans = [(span, each.spans) for each in judged if each.clip.label == "hybrid" for span in each.truth]
     lengths_s = [span.offset_s - span.onset_s for span, _ in spans]
     png = span_recall_png(lengths_s, [overlap([span], found) / span.duration for span, found in spans])
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,8 @@ from tiny_model import voice
 
 from apps import selftest
 from apps.cli import main as cli
-from apps.selftest import Judged
+from apps.selftest import Judge, Judged, judge
+from audio.errors import ToolkitError
 from audio.manifest import Clip, read_manifest
 from audio.reading import write_wav
 from audio.segments import Segment
@@ -58,22 +58,30 @@ def test_the_whole_way(run, genuine, tmp_path):
     assert len(list(genuine.rglob("*"))) == 14, "nothing is written among the user's recordings"
 
 
-def made_up(
-    tiny_bundle, label: str, truth: list[tuple[int, int]], found: list[tuple[int, int]], generator: str
-) -> Judged:
-    detection = Detector(tiny_bundle).detect(np.zeros(16_000, np.float32))
+def test_judging_in_two_processes_says_the_same(tiny_bundle, genuine):
+    """Catches verdicts that are told of the wrong clip, and a clip that is lost but counted."""
+    clips = [Clip(f"speaker{k % 2}/{k}.wav", "real", n_samples=80_000) for k in range(6)]
+    asked = Judge(genuine, Detector(tiny_bundle))
+    here = judge(clips, asked)
+    assert judge(clips, asked, workers=2) == here
+    assert [(each.clip, each.verdict) for each in here] == [(clip, "real") for clip in clips]
+    with pytest.raises(ToolkitError, match=r"gone\.wav"):
+        judge([Clip("gone.wav", "real")], asked)
+
+
+def made_up(label: str, truth: list[tuple[int, int]], found: list[tuple[int, int]], generator: str) -> Judged:
     spans = tuple(Segment(a, b) for a, b in found)
     clip = Clip("x.wav", label, tuple(Segment(a, b) for a, b in truth), 100_000, generator=generator)
     told = "hybrid" if spans else "real"
-    return Judged(clip, clip.segments, replace(detection, label=told, spans=spans))
+    return Judged(clip, clip.segments, told, spans)
 
 
-def test_recovery_counts_seconds_by_the_length_of_spans(tiny_bundle):
+def test_recovery_counts_seconds_by_the_length_of_spans():
     """Catches spans of one recording matched with those of another, and bands that lose a span on their edge."""
     judged = [
-        made_up(tiny_bundle, "hybrid", [(0, 3_200), (16_000, 32_000)], [(1_600, 20_000)], "a"),
-        made_up(tiny_bundle, "hybrid", [(0, 48_000)], [(90_000, 99_000)], "b"),
-        made_up(tiny_bundle, "real", [], [(0, 99_000)], ""),
+        made_up("hybrid", [(0, 3_200), (16_000, 32_000)], [(1_600, 20_000)], "a"),
+        made_up("hybrid", [(0, 48_000)], [(90_000, 99_000)], "b"),
+        made_up("real", [], [(0, 99_000)], ""),
     ]
     short, word, phrase, sentence = selftest.recovery(judged)
     assert (short.n_spans, short.found_share) == (1, 0.5)

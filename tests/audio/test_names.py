@@ -35,7 +35,7 @@ def test_a_name_that_is_not_there() -> None:
 
 
 def test_names_that_differ_by_case_or_form_are_two() -> None:
-    """Catches a database that compares text as people do: files `A` and `a` are two, and so are two ways of writing an umlaut."""
+    """Catches a database that compares as people do: files `A` and `a` are two, and so are two forms of an umlaut."""
     given_ = ["a", "A", "\u00fc", "u\u0308", "a ", "1", "1.0"]
     with names() as found:
         assert [found.add(name) for name in given_] == [True] * len(given_)
