@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +17,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Lend a temporary path in the folder of `path`; what was written there becomes `path` at the end.
 
     The folder is made if needed. When the body raises, `path` is left as it was and the temporary file goes.
-    The process number in the temporary name keeps two writers apart; its leading dot keeps a file that a
+    Machine and process number in the temporary name keep two writers apart; its leading dot keeps a file that a
     killed process left behind out of folder scans.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    beside = target.with_name(f".{target.name}.{platform.node()}-{os.getpid()}.part")
     try:
         yield beside
         os.replace(beside, target)

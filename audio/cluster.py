@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from audio.crew import Attempt, Outcome, Worker
@@ -114,15 +116,19 @@ def starter(attempt: Attempt) -> Callable[[], Worker]:
     import ray
 
     actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD")(_Actor)
-    given = ray.put(attempt)
-    return lambda: _Remote(actor, given)
+    given, here = ray.put(ray.cloudpickle.dumps(attempt)), (os.getcwd(), sys.path)
+    return lambda: _Remote(actor, given, here)
 
 
 class _Actor:
     """What runs in a worker process of Ray."""
 
-    def __init__(self, attempt: Attempt) -> None:
-        self._attempt = attempt
+    def __init__(self, attempt: bytes, here: tuple[str, list[str]]) -> None:
+        folder, modules = here
+        with suppress(OSError):  # so that relative paths mean the same, where storage is shared
+            os.chdir(folder)
+        sys.path.extend(each for each in modules if each not in sys.path)
+        self._attempt: Attempt = pickle.loads(attempt)  # only now, when its modules are found
 
     def nothing(self) -> None:
         """Answer when ready."""
@@ -134,11 +140,11 @@ class _Actor:
 class _Remote:
     """A worker: an actor of Ray, a process somewhere in the cluster that keeps its model from one item to the next."""
 
-    def __init__(self, actor: Any, attempt: Any) -> None:
+    def __init__(self, actor: Any, attempt: Any, here: tuple[str, list[str]]) -> None:
         from ray.exceptions import RayActorError
 
         self.lost: tuple[type[BaseException], ...] = (RayActorError,)
-        self._actor = actor.remote(attempt)
+        self._actor = actor.remote(attempt, here)
         self.ready: Future[Any] = self._actor.nothing.remote().future()
 
     def submit(self, name: str, item: Any) -> Future[Outcome]:

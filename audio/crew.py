@@ -51,6 +51,9 @@ TRIES = 4
 MOST_LOSSES = 12
 """So many workers in a row may end before it is not the items' fault: three times the tries of one."""
 
+MOST_FALSE_STARTS = 3
+"""So many may end before any was ready at all."""
+
 WAIT_S = 30.0
 """After so long without any worker ready, it is said what is waited for."""
 
@@ -93,7 +96,9 @@ class _Hand:
 
     @property
     def room(self) -> int:
-        return AHEAD - len(self.tasks) if self.worker.ready.done() else 0
+        """How much it can be given: nothing before it is ready, or when it never will be."""
+        ready = self.worker.ready
+        return AHEAD - len(self.tasks) if ready.done() and ready.exception() is None else 0
 
     @property
     def next(self) -> Future[Any]:
@@ -123,10 +128,11 @@ def outcomes(start: Callable[[], Worker], n: int, todo: Todo, *, ordered: bool) 
             idle = crew.fill(_begin(todo, begun, most=n * WINDOW))
             done = _taken(begun, ordered=ordered)
             yield from done
+            if done:
+                continue
             if idle and not begun:
                 return
-            if not done:
-                crew.work()
+            crew.work()
     finally:
         crew.end()
 
@@ -165,6 +171,7 @@ class _Crew:
         self._again: deque[_Task] = deque()
         self._losses = 0
         """Since anything was done."""
+        self._may_lose = MOST_FALSE_STARTS
 
     def fill(self, tasks: Iterator[_Task]) -> bool:
         """Give everybody something to do, those first who have least; return whether somebody finds nothing.
@@ -201,6 +208,7 @@ class _Crew:
             if isinstance(error, hand.worker.lost):
                 self._replace(place, hand, error)
                 return
+            self._may_lose = MOST_LOSSES
             if error is not None:
                 raise _cause(error, hand.tasks[0].name if hand.tasks else "")
             if not hand.tasks:  # it is ready, and has nothing to do
@@ -211,9 +219,10 @@ class _Crew:
     def _replace(self, place: int, hand: _Hand, error: BaseException) -> None:
         """Take a new worker in the place of one that died; what it had waiting is done first of all."""
         self._losses += 1
-        if self._losses >= MOST_LOSSES:
-            told = "(out of memory?): run again with fewer workers, finished items are kept"
-            raise ToolkitError(f"a worker process died, {self._losses} times in a row {told}") from error
+        if self._losses >= self._may_lose:
+            told = "; out of memory? Then run again with fewer workers; what is finished is kept"
+            why = str(error).strip().splitlines()[-1:]
+            raise ToolkitError(f"a worker process died, {self._losses} times in a row: {' '.join(why)}{told}") from None
         if hand.tasks:
             _log.warning("a worker died while it worked on %s", hand.tasks[0].name)
             _blame(hand.tasks[0])

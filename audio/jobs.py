@@ -6,9 +6,10 @@ after it is one finished item and its rows:
     {"schema_version": 1, "settings": "9f86d08..."}
     {"key": "real/0001.wav", "rows": [{"path": "real/0001.wav", "label": "real"}]}
 
-Lines are flushed one by one, so a killed run loses at most the items that were under way; and brought to the disk
-once a second, so that a power cut costs little more. Items are taken one by one from whoever makes them, and which of
-them were seen or finished lies in a temporary file: memory grows neither with items nor with rows.
+Lines are flushed one by one, so a killed run loses at most the items that were under way, or that waited for one that
+was; and brought to the disk once a second, so that a power cut costs little more. Items are taken one by one from
+whoever makes them, and which of them were seen or finished lies in a temporary file: memory grows neither with items
+nor with rows.
 """
 
 from __future__ import annotations

@@ -130,8 +130,11 @@ def write_clips(plans: Sequence[ClipPlan], *, maker: Maker, out: Path) -> list[j
     Raises
     ------
     ToolkitError
-        When an engine, ffmpeg or the disk fails.
+        When an engine, ffmpeg or the disk fails, or this machine does not see `out`.
     """
+    if not (out / JOURNAL).exists():
+        told = "expected the folder that the build was begun in, found none: machines of a cluster must share it"
+        raise ToolkitError(f"{out}: {told}")
     rows = []
     for clip in maker.make(plans):
         if isinstance(clip, Skipped):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from audio import jobs
-from audio.crew import AHEAD
+from audio.crew import WINDOW
 from audio.errors import AudioError, ToolkitError, UsageError
 from audio.jobs import run
 
@@ -152,7 +152,7 @@ def test_work_in_flight_is_bounded(tmp_path: Path) -> None:
     rows = run(partial(noted, log), range(200), key=str, workers=2)
     next(rows)
     rows.close()  # type: ignore[attr-defined]
-    assert len(ran(log)) <= 2 * (AHEAD + 1) + 1
+    assert len(ran(log)) <= 2 * WINDOW
 
 
 def test_silent_without_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
