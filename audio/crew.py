@@ -193,7 +193,7 @@ class _Crew:
 
     def work(self) -> None:
         """Wait until somebody has done something, and put down what."""
-        awaited = [hand.next for hand in self._hands if hand.tasks or not hand.worker.ready.done()]
+        awaited = [hand.next for hand in self._hands if hand.tasks or not hand.room]
         if not wait(awaited, timeout=WAIT_S, return_when=FIRST_COMPLETED).done:
             if not any(hand.worker.ready.done() for hand in self._hands):
                 _log.warning("no worker is ready yet: waiting for a free core")
