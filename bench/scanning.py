@@ -125,7 +125,7 @@ def cold(folder: Path, sources: list[Path]) -> None:
 
 def scan(folder: Path, sources: list[Path], n_clips: int) -> None:
     """Time the floor and the judging of the same clips in turns, on two workers, then the whole command."""
-    clips = _write_clips(folder / "clips", speech(sources, min(n_clips, 40) * CLIP_S), n_clips, CLIP_S)
+    clips = write_clips(folder / "clips", speech(sources, min(n_clips, 40) * CLIP_S), n_clips, CLIP_S)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(WORKERS, mp_context=context) as pool:
         shares = [clips[worker::WORKERS] for worker in range(WORKERS)]
@@ -148,7 +148,7 @@ def _scanning(clips: Path, out: Path) -> list[str]:
     return [sys.executable, "script.py", "scan", str(clips), "--out", str(out), "-j", str(WORKERS)]
 
 
-def _write_clips(folder: Path, samples: Samples, n_clips: int, clip_s: int) -> list[str]:
+def write_clips(folder: Path, samples: Samples, n_clips: int, clip_s: int) -> list[str]:
     """Write clips of the same length, those of `samples` again and again."""
     folder.mkdir()
     paths = [folder / f"{k:05}.flac" for k in range(n_clips)]
@@ -160,7 +160,7 @@ def _write_clips(folder: Path, samples: Samples, n_clips: int, clip_s: int) -> l
 
 def kills(folder: Path, sources: list[Path], n_files: int, n_kills: int) -> None:
     """Kill a scan after a random number of files, again and again, and compare it with an unbroken one."""
-    _write_clips(folder / "short", speech(sources, min(n_files, 200) * SHORT_S), n_files, SHORT_S)
+    write_clips(folder / "short", speech(sources, min(n_files, 200) * SHORT_S), n_files, SHORT_S)
     whole, broken = folder / "whole.csv", folder / "broken.csv"
     subprocess.run(_scanning(folder / "short", whole), cwd=ROOT, check=True, capture_output=True)
     journal, rng, n_killed = broken.with_name(broken.name + ".journal"), random.Random(0), 0

@@ -1,0 +1,316 @@
+"""`python -m bench.scaling`: one worker and two, here and on Ray; what is lost when they are killed; what costs what.
+
+    --what speed    `script.py scan` of clips of 10 s by one worker and two, processes of this machine and workers of a
+                    Ray cluster, in turns: seconds on the clock, and processor time of everything that ran
+    --what kills    a scan and a build, a worker of which ends by SIGKILL every 10 s, and the driver once: each item
+                    once, and the same bytes as unbroken
+    --what stages   processor seconds an hour of sound: reading, features, the network, all of judging; splicing
+
+The recordings are made of genuine speech below --real, one after the other; default: the prompts in data/voices. The
+Ray cluster is one of two cores on this machine, which lives as long as the measurement. Prints tables in Markdown;
+ratios are of this run, and mean something on a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from audio.manifest import read_manifest, recordings_below
+from audio.segments import SAMPLE_RATE
+from bench.scanning import speech, write_clips
+
+BENCHES = ("speed", "kills", "stages")
+
+CLIP_S, CORES, KILL_EVERY_S = 10, 2, 10.0
+
+ROOT = Path(__file__).parents[1]
+
+HOLDER = f"""
+import ray
+ray.init("local", num_cpus={CORES}, include_dashboard=False, log_to_driver=False, object_store_memory=2**28)
+print(ray.get_runtime_context().gcs_address, flush=True)
+input()
+"""
+"""Keeps a cluster until its stdin ends."""
+
+LOCAL, RAY = "processes", "Ray"
+
+
+def main() -> int:
+    """Run what is asked for and print its tables."""
+    parser = argparse.ArgumentParser("python -m bench.scaling", description=__doc__)
+    parser.add_argument("--what", choices=BENCHES, action="append", help="default: all of them")
+    parser.add_argument("--real", type=Path, default=Path("data", "voices"), metavar="DIR", help="genuine speech")
+    parser.add_argument("--clips", type=int, default=5_000, help="clips to scan (default: %(default)s)")
+    parser.add_argument("--set", type=int, default=400, help="clips to build (default: %(default)s)")
+    parser.add_argument("--turns", type=int, default=1, help="how often each is timed (default: %(default)s)")
+    options = parser.parse_args()
+    sources = sorted(recordings_below(options.real))
+    if not sources:
+        parser.error(f"--real: expected recordings below {options.real}, found none")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        work = Work(Path(folder), options.real)
+        wanted = options.what or BENCHES
+        if wanted != ["stages"]:
+            samples = speech(sources, min(options.clips, 400) * CLIP_S)
+            write_clips(work.clips, samples, options.clips, CLIP_S)
+        if "speed" in wanted:
+            speed(work, options.clips, options.turns)
+        if "kills" in wanted:
+            kills(work, options.set)
+        if "stages" in wanted:
+            stages(work, sources, options.set)
+    return 0
+
+
+@contextmanager
+def cluster() -> Iterator[str]:
+    """Lend a Ray cluster; give its address."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=-3, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        yield process.stdout.readline().strip()
+        process.stdin.close()
+
+
+@dataclass
+class Work:
+    """What is measured on, and where it goes."""
+
+    folder: Path
+    real: Path
+    made: int = field(default=0)
+
+    @property
+    def clips(self) -> Path:
+        """The clips to scan."""
+        return self.folder / "clips"
+
+    def scan(self, out: Path, *where: str) -> list[str]:
+        """Return the command that scans."""
+        return [sys.executable, "script.py", "scan", str(self.clips), "--out", str(out), *where]
+
+    def build(self, out: Path, n_clips: int, *where: str) -> list[str]:
+        """Return the command that builds; the copies of voices are in one cache."""
+        words = ["--out", out, "--clips", n_clips, "--real", self.real, "--cache", self.folder / "cache", "--seed", 1]
+        words += ["--engines", "lpc", "--held-out", ""]
+        return [sys.executable, "-m", "synth", "build", *map(str, words), *where]
+
+    def new(self, suffix: str = "") -> Path:
+        """Return a name that nothing has yet."""
+        self.made += 1
+        return self.folder / f"made{self.made}{suffix}"
+
+
+def environment() -> dict[str, str]:
+    """Let commands join the cluster of `cluster`, which asks for a token."""
+    return {**os.environ, "RAY_AUTH_MODE": "token"}
+
+
+def where_of(engine: str, n: int, address: str) -> list[str]:
+    """Return the options that say where to work."""
+    return ["-j", str(n), *(["--engine", "ray", "--address", address] if engine == RAY else [])]
+
+
+def speed(work: Work, n_clips: int, turns: int) -> None:
+    """Time the whole command in each place, in turns, and print medians and ratios."""
+    places = [(engine, n) for n in (2, 1) for engine in (LOCAL, RAY)]
+    took: dict[tuple[str, int], list[tuple[float, float]]] = {place: [] for place in places}
+    tables = set()
+    with cluster() as address:
+        for _ in range(turns):
+            for place in places:
+                out = work.new(".csv")
+                took[place].append(timed(work.scan(out, *where_of(*place, address))))
+                tables.add(out.read_bytes())
+    told = "one table" if len(tables) == 1 else "TABLES DIFFER"
+    print(f"\n{n_clips} clips of {CLIP_S} s, FLAC; medians of {turns}; {told}\n")
+    print("| workers | seconds | processor s | times real time |\n|---|---|---|---|")
+    middle = {place: [statistics.median(each) for each in zip(*took[place], strict=True)] for place in places}
+    for (engine, n), (seconds, cpu_s) in middle.items():
+        print(f"| {n}, {engine} | {seconds:.1f} | {cpu_s:.1f} | {n_clips * CLIP_S / seconds:.0f} |")
+    for engine in (LOCAL, RAY):
+        print(f"| two over one, {engine} | {middle[engine, 1][0] / middle[engine, 2][0]:.2f} x | | |")
+    for n in (1, 2):
+        ray, local = middle[RAY, n], middle[LOCAL, n]
+        print(f"| Ray over processes, {n} | {ray[0] / local[0]:.2f} x | {ray[1] / local[1]:.2f} x | |", flush=True)
+
+
+def timed(command: list[str]) -> tuple[float, float]:
+    """Run a command; return seconds on the clock, and processor time of everything on the machine meanwhile."""
+    began, cpu_s = time.perf_counter(), busy_s()
+    subprocess.run(command, cwd=ROOT, env=environment(), check=True, capture_output=True)
+    return time.perf_counter() - began, busy_s() - cpu_s
+
+
+def busy_s() -> float:
+    """Seconds that the cores of this machine have worked."""
+    times = psutil.cpu_times()
+    return float(times.user + times.system)
+
+
+def kills(work: Work, n_set: int) -> None:
+    """Scan and build while workers are killed, and the driver once; compare with unbroken ones."""
+    table, made = work.new(".csv"), work.new()
+    run(work.scan(table, "-j", str(CORES)))
+    run(work.build(made, n_set, "-j", str(CORES)))
+    print("\n| what | workers | workers killed | driver killed | outcome |\n|---|---|---|---|---|")
+    with cluster() as address:
+        for engine in (LOCAL, RAY):
+            where = where_of(engine, CORES, address)
+            out = work.new(".csv")
+            killed = hunted(work.scan(out, *where), journal=out.with_name(out.name + ".journal"))
+            keys = Counter(json.loads(line)["key"] for line in _journal(out).read_text().splitlines()[1:])
+            once = f"{len(keys)} files, each {max(keys.values())} time(s)"
+            print(f"| scan | {engine} | {killed} | 1 | {once}, {same(out, table)} |", flush=True)
+            out = work.new()
+            killed = hunted(work.build(out, n_set, *where), journal=out / ".journal.jsonl")
+            print(f"| build | {engine} | {killed} | 1 | {same(out, made)} |", flush=True)
+
+
+def _journal(table: Path) -> Path:
+    return table.with_name(table.name + ".journal")
+
+
+def run(command: list[str]) -> None:
+    """Run a command to its end."""
+    subprocess.run(command, cwd=ROOT, env=environment(), check=True, capture_output=True)
+
+
+def hunted(command: list[str], *, journal: Path) -> int:
+    """Run a command, killing a worker every 10 s, and the driver in between; start it again until it is through.
+
+    Returns
+    -------
+    How many workers were killed.
+    """
+    over, killed = threading.Event(), [0]
+    killer = threading.Thread(target=_hunt, args=(over, killed))
+    killer.start()
+    try:
+        with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=-3, stderr=-3) as process:
+            until = time.monotonic() + 2.5 * KILL_EVERY_S
+            while process.poll() is None and time.monotonic() < until:
+                time.sleep(0.05)
+            if process.poll() is not None:
+                raise SystemExit("the work was done before the driver could be killed: give more --clips or --set")
+            process.send_signal(signal.SIGKILL)
+        run(command)
+    finally:
+        over.set()
+        killer.join()
+    return killed[0]
+
+
+def _hunt(over: threading.Event, killed: list[int]) -> None:
+    """Kill a worker every 10 s: a process of Ray's, or one that this machine's engine spawned."""
+    rng = random.Random(0)
+    while not over.wait(KILL_EVERY_S):
+        if prey := _workers():
+            with suppress(psutil.NoSuchProcess):
+                rng.choice(prey).kill()
+                killed[0] += 1
+
+
+def _workers() -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            words = process.cmdline()
+            if words[:1] == ["ray::_Actor"] or words[0].startswith("ray::_Actor") or "spawn_main" in " ".join(words):
+                found.append(process)
+    return found
+
+
+def same(one: Path, other: Path) -> str:
+    """Say whether two files, or all files of two folders, have the same bytes."""
+    return "the same bytes" if _digest(one) == _digest(other) else "OTHER BYTES"
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    for each in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if each.is_file():
+            digest.update(str(each.relative_to(path)).encode() + each.read_bytes())
+    return digest.hexdigest()
+
+
+def stages(work: Work, sources: list[Path], n_set: int) -> None:
+    """Print what an hour of sound costs, stage by stage, on one core."""
+    from audio.digest import file_sha256
+    from audio.reading import read
+    from model import Detector
+    from model.features import log_mel
+    from model.judging.runtime import Network
+
+    clips = write_clips(work.new(), speech(sources, 200 * CLIP_S), 200, CLIP_S)
+    detector = Detector()
+    config, spent = detector.bundle.features, [0.0]
+    assert config is not None
+    Network.run = _watched(Network.run, spent)  # type: ignore[method-assign]  # this process does nothing else
+    rows = {
+        "hashing the file": _cost(clips, lambda clip: file_sha256(Path(clip))),
+        "reading FLAC": _cost(clips, read),
+        "features": _cost([read(clip) for clip in clips], lambda samples: log_mel(samples, config)),
+        "judging, all of it, reading too": _cost(clips, detector.detect),
+    }
+    rows["of that the network"] = spent[0] / (len(clips) + 1) / CLIP_S * 3_600
+    rows["building clips, channel included; copies by LPC in the cache"] = _building(work, n_set)
+    print("\n| stage | processor seconds an hour of sound |\n|---|---|")
+    for name, seconds in rows.items():
+        print(f"| {name} | {seconds:.2f} |", flush=True)
+
+
+def _building(work: Work, n_set: int) -> float:
+    """Processor seconds that an hour of a set costs, with all programs that it starts."""
+    run(work.build(work.new(), n_set, "-j", "1"))  # fills the cache
+    out, began = work.new(), os.times()
+    run(work.build(out, n_set, "-j", "1"))
+    ended = os.times()
+    made_s = sum(clip.n_samples for clip in read_manifest(out / "manifest.jsonl")) / SAMPLE_RATE
+    spent_s = ended.children_user + ended.children_system - began.children_user - began.children_system
+    return spent_s / made_s * 3_600
+
+
+def _cost(items: Sequence[Any], work: Callable[[Any], Any]) -> float:
+    """Processor seconds an hour of sound; the first one, which loads things, does not count."""
+    work(items[0])
+    began = time.process_time()
+    for item in items:
+        work(item)
+    return (time.process_time() - began) / (len(items) * CLIP_S) * 3_600
+
+
+def _watched(run: Callable[..., Any], spent: list[float]) -> Callable[..., Any]:
+    def timed_run(self: Any, features: Any) -> Any:
+        began = time.process_time()
+        found = run(self, features)
+        spent[0] += time.process_time() - began
+        return found
+
+    return timed_run
+
+
+if __name__ == "__main__":
+    sys.exit(main())
