@@ -136,7 +136,7 @@ def where_of(engine: str, n: int, address: str) -> list[str]:
 def speed(work: Work, n_clips: int, turns: int) -> None:
     """Time the whole command in each place, in turns, and print medians and ratios."""
     places = [(engine, n) for n in (2, 1) for engine in (LOCAL, RAY)]
-    took: dict[tuple[str, int], list[tuple[float, float]]] = {place: [] for place in places}
+    took: dict[tuple[str, int], list[tuple[float, ...]]] = {place: [] for place in places}
     tables = set()
     with cluster() as address:
         for _ in range(turns):
@@ -146,22 +146,31 @@ def speed(work: Work, n_clips: int, turns: int) -> None:
                 tables.add(out.read_bytes())
     told = "one table" if len(tables) == 1 else "TABLES DIFFER"
     print(f"\n{n_clips} clips of {CLIP_S} s, FLAC; medians of {turns}; {told}\n")
-    print("| workers | seconds | processor s | times real time |\n|---|---|---|---|")
+    print("| workers | seconds | processor s | of that the driver | times real time |\n|---|---|---|---|---|")
     middle = {place: [statistics.median(each) for each in zip(*took[place], strict=True)] for place in places}
-    for (engine, n), (seconds, cpu_s) in middle.items():
-        print(f"| {n}, {engine} | {seconds:.1f} | {cpu_s:.1f} | {n_clips * CLIP_S / seconds:.0f} |")
+    for (engine, n), (seconds, cpu_s, driver_s) in middle.items():
+        alone = f"{driver_s:.1f}" if engine == RAY else ""  # elsewhere workers are its children
+        print(f"| {n}, {engine} | {seconds:.1f} | {cpu_s:.1f} | {alone} | {n_clips * CLIP_S / seconds:.0f} |")
     for engine in (LOCAL, RAY):
-        print(f"| two over one, {engine} | {middle[engine, 1][0] / middle[engine, 2][0]:.2f} x | | |")
+        print(f"| two over one, {engine} | {middle[engine, 1][0] / middle[engine, 2][0]:.2f} x | | | |")
     for n in (1, 2):
         ray, local = middle[RAY, n], middle[LOCAL, n]
-        print(f"| Ray over processes, {n} | {ray[0] / local[0]:.2f} x | {ray[1] / local[1]:.2f} x | |", flush=True)
+        print(f"| Ray over processes, {n} | {ray[0] / local[0]:.2f} x | {ray[1] / local[1]:.2f} x | | |", flush=True)
 
 
-def timed(command: list[str]) -> tuple[float, float]:
-    """Run a command; return seconds on the clock, and processor time of everything on the machine meanwhile."""
-    began, cpu_s = time.perf_counter(), busy_s()
-    subprocess.run(command, cwd=ROOT, env=environment(), check=True, capture_output=True)
-    return time.perf_counter() - began, busy_s() - cpu_s
+def timed(command: list[str]) -> tuple[float, float, float]:
+    """Run a command.
+
+    Returns
+    -------
+    Seconds on the clock; processor time of everything on the machine meanwhile; and that of the command's own process
+    and its children, which the workers of a cluster are not.
+    """
+    began, cpu_s, own = time.perf_counter(), busy_s(), os.times()
+    run(command)
+    ended = os.times()
+    own_s = ended.children_user + ended.children_system - own.children_user - own.children_system
+    return time.perf_counter() - began, busy_s() - cpu_s, own_s
 
 
 def busy_s() -> float:
