@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal, Self
 
-from fastapi import Query, Request, Response, WebSocket
+from fastapi import Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field, ValidationError
 
 from apps.serving import schemas, streams
 from apps.serving.keys import check_key
 from apps.serving.refusals import Refusal
 from apps.serving.service import Service
+from apps.serving.telemetry import verdicts_of
 from apps.serving.uploads import Upload, received
 from apps.serving.work import Task
 from audio.errors import ToolkitError, UsageError
@@ -26,34 +28,33 @@ from model.points import model_sha256
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """How a caller wants a recording judged."""
+class Asked(BaseModel):
+    """How a caller wants a recording judged: the parameters of a request."""
 
-    each_channel: bool
-    operating_point: str | None
-    name: str | None
+    channels: Literal["mean", "each"] = Field("mean", description="judge the mean of the channels, or each on its own")
+    operating_point: str | None = Field(
+        None, description="how much evidence an accusation needs: one of /v1/model", max_length=100
+    )
+    name: str | None = Field(None, description="what to call a recording that is the body itself", max_length=1_000)
+
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        """Read them; raise `RequestValidationError` for one that is not as described."""
+        try:
+            return cls.model_validate(dict(request.query_params))
+        except ValidationError as error:
+            raise RequestValidationError(error.errors()) from None
+
+    @property
+    def each_channel(self) -> bool:
+        """Whether each channel is judged on its own."""
+        return self.channels == "each"
 
     def check(self, service: Service) -> None:
         """Raise `Refusal` for an operating point that the model does not have."""
-        if self.operating_point not in (None, *service.point_names):
+        if self.operating_point is not None and self.operating_point not in service.point_names:
             expected = ", ".join(service.point_names)
             raise Refusal(422, "invalid_parameter", f"operating_point: expected one of {expected}")
-
-
-async def asked_for(
-    channels: Annotated[
-        Literal["mean", "each"], Query(description="judge the mean of the channels, or each on its own")
-    ] = "mean",
-    operating_point: Annotated[
-        str | None, Query(description="how much evidence an accusation needs: one of /v1/model", max_length=100)
-    ] = None,
-    name: Annotated[
-        str | None, Query(description="what to call a recording that is the body itself", max_length=1_000)
-    ] = None,
-) -> Asked:
-    """Read the parameters of a request."""
-    return Asked(channels == "each", operating_point, name)
 
 
 async def detected(request: Request, asked: Asked) -> Response:
@@ -67,8 +68,8 @@ async def detected(request: Request, asked: Asked) -> Response:
             task = Task(upload.path, upload.name, settings.limits, asked.operating_point, asked.each_channel)
             answer = await service.workers.judge(task)
     service.judging.took(answer.seconds)
-    service.metrics.judged("request", answer.rows, answer.seconds)
-    return JSONResponse({"results": answer.rows})
+    service.metrics.judged("request", answer.verdicts, answer.seconds)
+    return Response(b'{"results":%s}' % answer.results, media_type="application/json")
 
 
 async def job_added(request: Request, asked: Asked) -> Response:
@@ -82,9 +83,7 @@ async def job_added(request: Request, asked: Asked) -> Response:
     return JSONResponse(job.to_answer(), 202, headers={"Location": f"/v1/jobs/{job.id}"})
 
 
-def _recording(
-    request: Request, asked: Asked, *, max_mb: float, seconds: float
-) -> AbstractAsyncContextManager[Upload]:
+def _recording(request: Request, asked: Asked, *, max_mb: float, seconds: float) -> AbstractAsyncContextManager[Upload]:
     """Receive what a request holds."""
     service: Service = request.app.state.service
     return received(
@@ -122,7 +121,7 @@ async def _listened(service: Service, socket: WebSocket, raw: RawFormat | None) 
         await socket.close(streams.FAILED)
         return
     took_s = time.perf_counter() - began
-    service.metrics.judged("stream", rows, took_s)
+    service.metrics.judged("stream", verdicts_of(rows), took_s)
     heard_s = rows[0]["duration_s"] if rows else 0.0
     _log.info("stream", extra={"facts": {"took_s": round(took_s, 3), "heard_s": heard_s}})
 

@@ -8,15 +8,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request, Response, WebSocket
+from fastapi import FastAPI, Query, Request, Response, WebSocket
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from apps.serving import schemas
-from apps.serving.answers import Asked, asked_for, detected, job_added, model_facts, streamed
+from apps.serving.answers import Asked, detected, job_added, model_facts, streamed
+from apps.serving.direct import Direct
 from apps.serving.jobs import ID
-from apps.serving.keys import key_checker
+from apps.serving.keys import key_guard
 from apps.serving.refusals import CODES, Refusal, answer_refusals
 from apps.serving.schemas import problems
 from apps.serving.service import running
@@ -73,8 +74,33 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _add_routes(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
-    guard = [Depends(key_checker(settings.key))]
-    refused = problems(400, 401, 408, 413, 415, 422, 429, 500)
+    guard = key_guard(settings.key)
+
+    async def detect(request: Request, asked: Annotated[Asked, Query()]) -> Response:
+        return await detected(request, asked)
+
+    async def add_job(request: Request, asked: Annotated[Asked, Query()]) -> Response:
+        return await job_added(request, asked)
+
+    direct: dict[str, Any] = {"methods": ["POST"], "route_class_override": Direct, "dependencies": guard}
+    direct |= {"responses": problems(400, 401, 408, 413, 415, 422, 429, 500), "openapi_extra": schemas.BODY}
+    app.router.add_api_route(
+        "/v1/detect",
+        detect,
+        summary="Judge a recording now",
+        tags=["judging"],
+        response_model=schemas.Results,
+        **direct,
+    )
+    app.router.add_api_route(
+        "/v1/jobs",
+        add_job,
+        summary="Judge a long recording later",
+        tags=["jobs"],
+        status_code=202,
+        response_model=schemas.Job,
+        **direct,
+    )
 
     @app.get("/healthz", summary="Whether the service is there", tags=["service"])
     async def healthz() -> schemas.Health:
@@ -96,31 +122,6 @@ def _add_routes(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     @app.get("/v1/model", summary="What judges", tags=["judging"], responses=problems(401), dependencies=guard)
     async def model(request: Request) -> schemas.Model:
         return model_facts(request.app.state.service)
-
-    @app.post(
-        "/v1/detect",
-        summary="Judge a recording now",
-        tags=["judging"],
-        response_model=schemas.Results,
-        responses=refused,
-        openapi_extra=schemas.BODY,
-        dependencies=guard,
-    )
-    async def detect(request: Request, asked: Annotated[Asked, Depends(asked_for)]) -> Response:
-        return await detected(request, asked)
-
-    @app.post(
-        "/v1/jobs",
-        summary="Judge a long recording later",
-        tags=["jobs"],
-        status_code=202,
-        response_model=schemas.Job,
-        responses=refused,
-        openapi_extra=schemas.BODY,
-        dependencies=guard,
-    )
-    async def add_job(request: Request, asked: Annotated[Asked, Depends(asked_for)]) -> Response:
-        return await job_added(request, asked)
 
     @app.get(
         "/v1/jobs/{id}",

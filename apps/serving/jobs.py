@@ -152,8 +152,8 @@ class Jobs:
         except Refusal as error:
             job = self._finish(job, FAILED, code=error.code, error=error.told)
         else:
-            job = self._finish(job, DONE, results=answer.rows)
-            self._metrics.judged("job", answer.rows, answer.seconds)
+            job = self._finish(job, DONE, results=json.loads(answer.results))
+            self._metrics.judged("job", answer.verdicts, answer.seconds)
         took_s = round(time.perf_counter() - began, 3)
         facts = {"job": job.id[:8], "state": job.state, "code": job.code, "took_s": took_s}
         _log.info("job", extra={"facts": facts})

@@ -21,8 +21,9 @@ class Places:
     """A number of places. The event loop alone takes and gives them, so there is no lock."""
 
     def __init__(self, n: int, *, served_at_once: int, gauge: Gauge) -> None:
-        self._n, self._served_at_once, self._gauge = n, served_at_once, gauge
+        self._n, self._served_at_once = n, served_at_once
         self._taken = 0
+        gauge.set_function(lambda: self._taken)
         self._seconds_each = 1.0
 
     @contextmanager
@@ -30,12 +31,10 @@ class Places:
         """Hold a place; raise `Refusal` when there is none."""
         self.expect_one()
         self._taken += 1
-        self._gauge.set(self._taken)
         try:
             yield
         finally:
             self._taken -= 1
-            self._gauge.set(self._taken)
 
     def expect_one(self) -> None:
         """Raise `Refusal` when there is no place left."""

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from email.message import Message as Header
+from os.path import splitext
 from pathlib import Path
 
 from fastapi import Request
@@ -44,6 +44,10 @@ class Upload:
     name: str
     """What its sender calls it."""
     n_bytes: int
+
+
+_Taken = tuple[str | None, int]
+"""What a form calls a recording, and how many bytes it has."""
 
 
 @asynccontextmanager
@@ -87,17 +91,17 @@ async def received(
     place = folder / secrets.token_hex(16)
     try:
         with places.taken():
-            given = await _taken(request, place, form=type == FORM, max_bytes=max_bytes, seconds=seconds)
-        upload = _named(Upload(place, shown_name(given or name), place.stat().st_size))
-        request.scope["facts"] = {"bytes": upload.n_bytes, **({"name": upload.name} if log_name else {})}
-        yield upload
+            given, n_bytes = await _taken(request, place, form=type == FORM, max_bytes=max_bytes, seconds=seconds)
+        shown = shown_name(given or name)
+        request.scope["facts"] = {"bytes": n_bytes, **({"name": shown} if log_name else {})}
+        place = _with_suffix_of(shown, place)
+        yield Upload(place, shown, n_bytes)
     finally:
-        for suffix in ("", *HEADERLESS):
-            place.with_suffix(suffix).unlink(missing_ok=True)
+        place.unlink(missing_ok=True)
 
 
-async def _taken(request: Request, place: Path, *, form: bool, max_bytes: int, seconds: float) -> str | None:
-    """Write the recording into a file; return what a form calls it."""
+async def _taken(request: Request, place: Path, *, form: bool, max_bytes: int, seconds: float) -> _Taken:
+    """Write the recording into a file."""
     try:
         async with asyncio.timeout(seconds):
             return await (_from_form if form else _raw)(request, place, max_bytes)
@@ -107,11 +111,10 @@ async def _taken(request: Request, place: Path, *, form: bool, max_bytes: int, s
 
 def _type(request: Request) -> str:
     given = request.headers.get("content-type", "application/octet-stream")
-    header = Header()
-    header["content-type"] = "".join(char for char in given if char.isprintable())
-    type = header.get_content_type()
-    if type != FORM and not type.startswith(RAW):
-        raise Refusal(415, "unsupported_type", f"content type: expected {EXPECTED}, received {type}")
+    type = given.partition(";")[0].strip().lower()
+    if type != FORM and not (type.startswith(RAW) and type.count("/") == 1):
+        shown = "".join(char for char in type if char.isprintable())
+        raise Refusal(415, "unsupported_type", f"content type: expected {EXPECTED}, received {shown}")
     return type
 
 
@@ -125,19 +128,19 @@ def _too_large(max_bytes: int) -> Refusal:
     return Refusal(413, "too_large", f"the body is larger than the limit of {max_bytes / 1e6:g} MB")
 
 
-async def _raw(request: Request, place: Path, max_bytes: int) -> str | None:
+async def _raw(request: Request, place: Path, max_bytes: int) -> _Taken:
     n_bytes = 0
-    with place.open("xb") as file:
+    with open(place, "xb") as file:
         async for chunk in request.stream():
             n_bytes += len(chunk)
             if n_bytes > max_bytes:
                 raise _too_large(max_bytes)
             file.write(chunk)
-    return None
+    return None, n_bytes
 
 
-async def _from_form(request: Request, place: Path, max_bytes: int) -> str | None:
-    """Take the file out of a form, and return what the form calls it."""
+async def _from_form(request: Request, place: Path, max_bytes: int) -> _Taken:
+    """Take the file out of a form."""
     n_bytes = 0
 
     async def bounded() -> Message:
@@ -154,18 +157,16 @@ async def _from_form(request: Request, place: Path, max_bytes: int) -> str | Non
             raise Refusal(422, "invalid_parameter", f"form: expected a file in the field {FIELD!r}, received none")
         if (file.size or 0) > max_bytes:
             raise _too_large(max_bytes)
-        await asyncio.to_thread(_copied, file, place)
-        return file.filename
+        return file.filename, await asyncio.to_thread(_copied, file, place)
 
 
-def _copied(file: UploadFile, place: Path) -> None:
-    with place.open("xb") as out:
+def _copied(file: UploadFile, place: Path) -> int:
+    with open(place, "xb") as out:
         shutil.copyfileobj(file.file, out)
+        return out.tell()
 
 
-def _named(upload: Upload) -> Upload:
+def _with_suffix_of(name: str, place: Path) -> Path:
     """Give the file the suffix of its name where nothing else tells what it is: headerless G.722."""
-    suffix = Path(upload.name).suffix.lower()
-    if suffix not in HEADERLESS:
-        return upload
-    return Upload(upload.path.rename(upload.path.with_suffix(suffix)), upload.name, upload.n_bytes)
+    suffix = splitext(name)[1].lower()
+    return place.rename(place.with_suffix(suffix)) if suffix in HEADERLESS else place

@@ -1,31 +1,32 @@
 """Judging in worker processes: the event loop stays free, and what takes too long is stopped with its process.
 
 Processes, not threads: a thread cannot be stopped, and a decoder that dies takes all threads with it. Not the standard
-library's pool, which cannot stop one of its workers. A request takes one thread, which waits at the line to its worker.
+library's pool, which cannot stop one of its workers. The event loop itself waits at the lines to the workers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import multiprocessing
 import signal
+import socket
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from apps.outside import told
+from apps.serving.line import Line, WorkerEnd
 from apps.serving.refusals import Refusal, internal
 from apps.serving.settings import Settings
+from apps.serving.telemetry import Verdict, verdicts_of
 from audio.errors import AudioError, LimitError, ModelError
 from audio.reading import Limits, inspect
 from model import Detector
@@ -45,12 +46,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a worker says: rows of `Detection.to_row`, or why there are none, in a code of `refusals.CODES`.
+    """What a worker says: results, or why there are none, in a code of `refusals.CODES`.
 
     What is told with the code `internal` is for our log alone.
     """
 
-    rows: list[dict[str, Any]]
+    results: bytes
+    """Rows of `Detection.to_row` as JSON, which is what callers get: nobody between looks into them."""
+    verdicts: list[Verdict]
+    """What is counted of them."""
     seconds: float
     code: str | None = None
     told: str = ""
@@ -72,7 +76,7 @@ class Workers:
     def __init__(self, n: int, settings: Settings, *, judge_s: float) -> None:
         self._judge_s = judge_s
         self._given = (settings.model, settings.operating_point, settings.runtime)
-        self._threads = ThreadPoolExecutor(2 * n, thread_name_prefix="worker")  # one to wait, one to bury
+        self._burying = ThreadPoolExecutor(n, thread_name_prefix="burying")
         self._all = {_Worker(self._given) for _ in range(n)}
         self._free: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
         for worker in self._all:
@@ -81,7 +85,7 @@ class Workers:
     async def ready(self) -> None:
         """Wait until every worker has loaded the model; raise `ModelError` when one cannot."""
         try:
-            await asyncio.gather(*(self._in_thread(worker.begun) for worker in self._all))
+            await asyncio.gather(*(worker.begun() for worker in self._all))
         except (EOFError, OSError):
             raise ModelError("a worker process cannot load the model") from None
 
@@ -98,7 +102,8 @@ class Workers:
             answer = await self._answer(worker, task)
         except BaseException:
             self._all.remove(worker)
-            self._threads.submit(worker.end)
+            worker.hang_up()
+            self._burying.submit(worker.end)
             worker = _Worker(self._given)
             self._all.add(worker)
             raise
@@ -113,22 +118,20 @@ class Workers:
     async def _answer(self, worker: _Worker, task: Task) -> Answer:
         """Let one worker judge; raises `Refusal` when the worker is not to be used again."""
         try:
-            await self._in_thread(worker.begun)
+            await worker.begun()
             async with asyncio.timeout(self._judge_s):
-                return await self._in_thread(worker.judge, task)
+                return await worker.judge(task)
         except TimeoutError:
             raise Refusal(422, "too_slow", f"judging took longer than the limit of {self._judge_s:g} s") from None
         except (EOFError, OSError) as error:
             raise internal(f"a worker died: {type(error).__name__}") from None
 
-    async def _in_thread(self, call: Callable[..., Any], *given: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *given)
-
     def stop(self) -> None:
         """End the processes, whatever they do."""
         for worker in self._all:
+            worker.hang_up()
             worker.end()
-        self._threads.shutdown(cancel_futures=True)
+        self._burying.shutdown()
 
 
 class _Worker:
@@ -136,23 +139,26 @@ class _Worker:
 
     def __init__(self, given: _Given) -> None:
         context = multiprocessing.get_context("spawn")
-        self._line, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, given), daemon=True)
+        self._line = Line()
+        self._process = context.Process(target=_work, args=(self._line.theirs, given), daemon=True)
         self._process.start()
-        theirs.close()  # so that the end of the process is the end of the line
+        self._line.theirs.close()
         self._has_begun = False
 
-    def begun(self) -> None:
-        """Wait until the model is loaded; raise `EOFError` when the process ends instead."""
+    async def begun(self) -> None:
+        """Wait until the model is loaded; raise `EOFError` or `OSError` when the process ends instead."""
         if not self._has_begun:
-            self._line.recv()
+            await self._line.hear()
             self._has_begun = True
 
-    def judge(self, task: Task) -> Answer:
+    async def judge(self, task: Task) -> Answer:
         """Ask and wait; raise `EOFError` or `OSError` when the process ends."""
-        self._line.send(task)
-        answer: Answer = self._line.recv()
+        answer: Answer = await self._line.ask(task)
         return answer
+
+    def hang_up(self) -> None:
+        """Close the line, which belongs to the event loop; `end` takes long and is for another thread."""
+        self._line.close()
 
     def end(self) -> None:
         """End the process, politely first: an ffmpeg that it started ends with it."""
@@ -160,10 +166,9 @@ class _Worker:
         self._process.join(POLITE_S)
         self._process.kill()
         self._process.join()
-        self._line.close()
 
 
-def _work(line: Connection, given: _Given) -> None:
+def _work(end: socket.socket, given: _Given) -> None:
     """Be a worker: load the model, say so, and judge until nobody asks any more."""
     global _given
     _given = given
@@ -172,10 +177,11 @@ def _work(line: Connection, given: _Given) -> None:
     signal.signal(signal.SIGTERM, _leave)
     detector(given[1])
     gc.freeze()
+    line = WorkerEnd(end)
     with suppress(EOFError, OSError):  # the front has gone
-        line.send(None)
+        line.say(None)
         while True:
-            line.send(judged(line.recv()))
+            line.say(judged(line.hear()))
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
@@ -198,9 +204,16 @@ def judged(task: Task) -> Answer:
         channels = range(inspect(task.path).channels) if task.each_channel else (None,)
         judge = detector(point).detect
         rows = [judge(task.path, channel=each, limits=task.limits).to_row(task.name) for each in channels]
-        return Answer(rows, time.perf_counter() - began)
+        return Answer(_ENCODER.encode(rows).encode(), verdicts_of(rows), time.perf_counter() - began)
     except AudioError as error:
         code = "too_long" if isinstance(error, LimitError) else "unreadable"
-        return Answer([], time.perf_counter() - began, code, told(error, task.path, task.name))
+        return _no_answer(began, code, told(error, task.path, task.name))
     except Exception as error:  # our own fault, whatever it is: the next recording is judged all the same
-        return Answer([], time.perf_counter() - began, "internal", f"{type(error).__name__}: {error}")
+        return _no_answer(began, "internal", f"{type(error).__name__}: {error}")
+
+
+def _no_answer(began: float, code: str, why: str) -> Answer:
+    return Answer(b"[]", [], time.perf_counter() - began, code, why)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))

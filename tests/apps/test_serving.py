@@ -82,6 +82,20 @@ def test_channels_and_operating_points(service):
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
 
 
+def test_parameters_are_checked_as_documented(service):
+    """Catches a route that reads its parameters by itself and lets through what FastAPI would not."""
+    for query, told in (
+        ({"channels": "both"}, "channels: "),
+        ({"operating_point": "x" * 101}, "operating_point: "),
+        ({"name": "x" * 1_001}, "name: "),
+    ):
+        for address in ("/v1/detect", "/v1/jobs"):
+            answer = post(service, CLIP, to=address, **query)
+            assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
+            assert answer.json()["error"].startswith(told)
+    assert post(service, CLIP, unknown="x").status_code == 200
+
+
 def test_what_openapi_promises_is_what_comes(service):
     """Catches a field that is documented and not sent, or sent and not documented, and an example of yesterday."""
     row = post(service, CLIP).json()["results"][0]
@@ -158,6 +172,7 @@ HOSTILE = {
     "a playlist": (b"#EXTM3U\nfile:///etc/passwd\n", "audio/mpegurl", 422, "unreadable"),
     "a page": (CLIP, "text/html", 415, "unsupported_type"),
     "a type that is none": (CLIP, "wav", 415, "unsupported_type"),
+    "a type with two strokes": (CLIP, "audio/wav/html", 415, "unsupported_type"),
     "JSON": (b"{}", "application/json", 415, "unsupported_type"),
     "a form without a boundary": (b"--x", "multipart/form-data", 400, "bad_request"),
     "a form cut short": (b'--x\r\nContent-Disposition: form-data; name="file"; filename="a', BOUNDARY, 422, None),
@@ -197,6 +212,13 @@ def test_names_like_paths_are_only_said_back(service, name):
     assert shown.isprintable()
     assert 0 < len(shown) <= 200
     assert shown != ".."
+    assert_nothing_leaks(service, answer)
+
+
+def test_a_file_that_got_its_suffix_is_removed_too(service):
+    """Headerless G.722 is told by its name alone: catches an upload that stays behind under its second name."""
+    answer = post(service, b"\x55" * 16_000, name="call.g722")
+    assert answer.status_code == 200, answer.text
     assert_nothing_leaks(service, answer)
 
 
@@ -274,6 +296,7 @@ def test_a_key_opens_everything_and_nothing_else_does(tmp_path, tiny_bundle):
         asked.append(("GET", "/v1/jobs/" + "a" * 22))
         for given in ({}, {"Authorization": "Bearer sesam"}, {"Authorization": "Basic sesame"}):
             assert {running.client.request(*each, headers=given).status_code for each in asked} == {401}
+            assert post(running, CLIP, channels="both").status_code == 401, "who may not ask learns nothing"
         right = {"Authorization": "Bearer sesame"}
         assert [running.client.request(*each, headers=right).status_code for each in asked] == [200, 200, 422, 202, 404]
         assert running.client.get("/healthz").status_code == 200

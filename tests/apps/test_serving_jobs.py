@@ -76,7 +76,7 @@ class Judge:
     async def judge(self, task: Task) -> Answer:
         self.asked.append(task)
         await self.may.wait()
-        return Answer([], 0.0)
+        return Answer(b"[]", [], 0.0)
 
 
 def jobs_in(folder: Path, judge: Judge | None = None, **settings: object) -> Jobs:
@@ -181,7 +181,7 @@ def test_what_takes_too_long_is_stopped_and_a_dead_worker_is_replaced(tmp_path, 
             with pytest.raises(Refusal) as refusal:
                 await workers.judge(Task(tmp_path / "hangs.wav", "hangs.wav", short))
             assert (refusal.value.status, refusal.value.code) == (422, "too_slow")
-            assert (await workers.judge(Task(clip, "clip.wav", short))).rows[0]["label"] == "hybrid"
+            assert (await workers.judge(Task(clip, "clip.wav", short))).verdicts == [("hybrid", 6.0)]
             hanging = asyncio.create_task(workers.judge(Task(tmp_path / "hangs.wav", "hangs.wav", short)))
             await asyncio.sleep(0.5)
             for worker in psutil.Process().children():
@@ -191,7 +191,7 @@ def test_what_takes_too_long_is_stopped_and_a_dead_worker_is_replaced(tmp_path, 
                 await hanging
             assert (refusal.value.status, refusal.value.code) == (500, "internal")
             assert str(tmp_path) not in refusal.value.told
-            assert (await workers.judge(Task(clip, "clip.wav", short))).rows[0]["label"] == "hybrid"
+            assert (await workers.judge(Task(clip, "clip.wav", short))).verdicts == [("hybrid", 6.0)]
         finally:
             workers.stop()
 
