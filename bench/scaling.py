@@ -7,8 +7,9 @@
     --what stages   processor seconds an hour of sound: reading, features, the network, all of judging; splicing
 
 The recordings are made of genuine speech below --real, one after the other; default: the prompts in data/voices. The
-Ray cluster is one of two cores on this machine, which lives as long as the measurement. Prints tables in Markdown;
-ratios are of this run, and mean something on a machine that does nothing else.
+Ray cluster is one of two cores on this machine, which lives as long as the measurement. Prints tables in Markdown, and
+puts them between marks of the document --write; ratios are of this run, and mean something on a machine that does
+nothing else.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from typing import Any
 
 import psutil
 
+from audio.atomic import put_between
 from audio.manifest import read_manifest, recordings_below
 from audio.segments import SAMPLE_RATE
 from bench.scanning import speech, write_clips
@@ -63,23 +65,32 @@ def main() -> int:
     parser.add_argument("--clips", type=int, default=5_000, help="clips to scan (default: %(default)s)")
     parser.add_argument("--set", type=int, default=400, help="clips to build (default: %(default)s)")
     parser.add_argument("--turns", type=int, default=1, help="how often each is timed (default: %(default)s)")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables into this document too")
     options = parser.parse_args()
     sources = sorted(recordings_below(options.real))
     if not sources:
         parser.error(f"--real: expected recordings below {options.real}, found none")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         work = Work(Path(folder), options.real)
-        wanted = options.what or BENCHES
-        if wanted != ["stages"]:
-            samples = speech(sources, min(options.clips, 400) * CLIP_S)
-            write_clips(work.clips, samples, options.clips, CLIP_S)
-        if "speed" in wanted:
-            speed(work, options.clips, options.turns)
-        if "kills" in wanted:
-            kills(work, options.set)
-        if "stages" in wanted:
-            stages(work, sources, options.set)
+        for what in options.what or BENCHES:
+            lines = list(_measured(what, work, sources, options))
+            if options.write:
+                put_between(options.write, "\n".join(lines), begin=f"<!-- {what} begin -->", end=f"<!-- {what} end -->")
     return 0
+
+
+def _measured(what: str, work: Work, sources: list[Path], options: argparse.Namespace) -> Iterator[str]:
+    """Measure one thing; yield the lines of its table as they are known, and print them."""
+    if what != "stages" and not work.clips.exists():
+        samples = speech(sources, min(options.clips, 400) * CLIP_S)
+        write_clips(work.clips, samples, options.clips, CLIP_S)
+    if what == "speed":
+        lines = speed(work, options.clips, options.turns)
+    else:
+        lines = kills(work, options.set) if what == "kills" else stages(work, sources, options.set)
+    for line in lines:
+        print(line, flush=True)
+        yield line
 
 
 @contextmanager
@@ -133,8 +144,8 @@ def where_of(engine: str, n: int, address: str) -> list[str]:
     return ["-j", str(n), *(["--engine", "ray", "--address", address] if engine == RAY else [])]
 
 
-def speed(work: Work, n_clips: int, turns: int) -> None:
-    """Time the whole command in each place, in turns, and print medians and ratios."""
+def speed(work: Work, n_clips: int, turns: int) -> Iterator[str]:
+    """Time the whole command in each place, in turns; yield medians and ratios."""
     places = [(engine, n) for n in (2, 1) for engine in (LOCAL, RAY)]
     took: dict[tuple[str, int], list[tuple[float, ...]]] = {place: [] for place in places}
     tables = set()
@@ -145,17 +156,17 @@ def speed(work: Work, n_clips: int, turns: int) -> None:
                 took[place].append(timed(work.scan(out, *where_of(*place, address))))
                 tables.add(out.read_bytes())
     told = "one table" if len(tables) == 1 else "TABLES DIFFER"
-    print(f"\n{n_clips} clips of {CLIP_S} s, FLAC; medians of {turns}; {told}\n")
-    print("| workers | seconds | processor s | of that the driver | times real time |\n|---|---|---|---|---|")
+    yield f"{n_clips} clips of {CLIP_S} s, FLAC; medians of {turns}; {told}\n"
+    yield "| workers | seconds | processor s | of that the driver | times real time |\n|---|---|---|---|---|"
     middle = {place: [statistics.median(each) for each in zip(*took[place], strict=True)] for place in places}
     for (engine, n), (seconds, cpu_s, driver_s) in middle.items():
         alone = f"{driver_s:.1f}" if engine == RAY else ""  # elsewhere workers are its children
-        print(f"| {n}, {engine} | {seconds:.1f} | {cpu_s:.1f} | {alone} | {n_clips * CLIP_S / seconds:.0f} |")
+        yield f"| {n}, {engine} | {seconds:.1f} | {cpu_s:.1f} | {alone} | {n_clips * CLIP_S / seconds:.0f} |"
     for engine in (LOCAL, RAY):
-        print(f"| two over one, {engine} | {middle[engine, 1][0] / middle[engine, 2][0]:.2f} x | | | |")
+        yield f"| two over one, {engine} | {middle[engine, 1][0] / middle[engine, 2][0]:.2f} x | | | |"
     for n in (1, 2):
         ray, local = middle[RAY, n], middle[LOCAL, n]
-        print(f"| Ray over processes, {n} | {ray[0] / local[0]:.2f} x | {ray[1] / local[1]:.2f} x | | |", flush=True)
+        yield f"| Ray over processes, {n} | {ray[0] / local[0]:.2f} x | {ray[1] / local[1]:.2f} x | | |"
 
 
 def timed(command: list[str]) -> tuple[float, float, float]:
@@ -179,12 +190,12 @@ def busy_s() -> float:
     return float(times.user + times.system)
 
 
-def kills(work: Work, n_set: int) -> None:
+def kills(work: Work, n_set: int) -> Iterator[str]:
     """Scan and build while workers are killed, and the driver once; compare with unbroken ones."""
     table, made = work.new(".csv"), work.new()
     run(work.scan(table, "-j", str(CORES)))
     run(work.build(made, n_set, "-j", str(CORES)))
-    print("\n| what | workers | workers killed | driver killed | outcome |\n|---|---|---|---|---|")
+    yield "| what | workers | workers killed | driver killed | outcome |\n|---|---|---|---|---|"
     with cluster() as address:
         for engine in (LOCAL, RAY):
             where = where_of(engine, CORES, address)
@@ -192,10 +203,10 @@ def kills(work: Work, n_set: int) -> None:
             killed = hunted(work.scan(out, *where), journal=out.with_name(out.name + ".journal"))
             keys = Counter(json.loads(line)["key"] for line in _journal(out).read_text().splitlines()[1:])
             once = f"{len(keys)} files, each {max(keys.values())} time(s)"
-            print(f"| scan | {engine} | {killed} | 1 | {once}, {same(out, table)} |", flush=True)
+            yield f"| scan | {engine} | {killed} | 1 | {once}, {same(out, table)} |"
             out = work.new()
             killed = hunted(work.build(out, n_set, *where), journal=out / ".journal.jsonl")
-            print(f"| build | {engine} | {killed} | 1 | {same(out, made)} |", flush=True)
+            yield f"| build | {engine} | {killed} | 1 | {same(out, made)} |"
 
 
 def _journal(table: Path) -> Path:
@@ -265,8 +276,8 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def stages(work: Work, sources: list[Path], n_set: int) -> None:
-    """Print what an hour of sound costs, stage by stage, on one core."""
+def stages(work: Work, sources: list[Path], n_set: int) -> Iterator[str]:
+    """Yield what an hour of sound costs, stage by stage, on one core."""
     from audio.digest import file_sha256
     from audio.reading import read
     from model import Detector
@@ -286,9 +297,9 @@ def stages(work: Work, sources: list[Path], n_set: int) -> None:
     }
     rows["of that the network"] = spent[0] / (len(clips) + 1) / CLIP_S * 3_600
     rows["building clips, channel included; copies by LPC in the cache"] = _building(work, n_set)
-    print("\n| stage | processor seconds an hour of sound |\n|---|---|")
+    yield "| stage | processor seconds an hour of sound |\n|---|---|"
     for name, seconds in rows.items():
-        print(f"| {name} | {seconds:.2f} |", flush=True)
+        yield f"| {name} | {seconds:.2f} |"
 
 
 def _building(work: Work, n_set: int) -> float:
