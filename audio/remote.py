@@ -1,4 +1,4 @@
-"""Recordings at addresses: in object stores and wherever else fsspec reaches (`s3://`, `gs://`, `hf://`, `sftp://` ...).
+"""Recordings at addresses: in object stores and wherever else fsspec reaches (`s3://`, `gs://`, `hf://` ...).
 
     found("s3://bucket/calls")             what lies below, a page at a time, each with its size and version
     look("s3://bucket/calls/1.flac")       the same of one
@@ -11,7 +11,9 @@ Nothing of fsspec's, which comes with the extra `ray`, is imported before an add
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,17 +24,26 @@ from typing import Any
 
 from audio.addresses import address_shown, is_address
 from audio.errors import AudioError, LimitError, ToolkitError, UsageError
+from audio.locking import LOCK
 from audio.manifest import named_like_recording
 
 MOST_BYTES = 2**31
-"""How large a recording may be that is copied: as much as one given by a user may turn into (`audio.reading.Limits`)."""
+"""How large a recording may be that is copied: as large as one given by a user may get (`audio.reading.Limits`)."""
+
+DESK = "recording-"
+"""Beginning of the names of temporary folders with copies."""
+
+NEW_S = 60.0
+"""A folder this young may not be locked yet."""
 
 WEB = ("http", "https")
 """Addresses of single files: what lies below them can be listed only by luck."""
 
 INSIDE_OTHERS = frozenset(
-    ("async_wrapper", "asyncwrapper", "blockcache", "cached", "data", "dir", "filecache", "generic", "libarchive")
-    + ("reference", "simplecache", "tar", "zip")
+    (
+        *("async_wrapper", "asyncwrapper", "blockcache", "cached", "data", "dir", "filecache", "generic"),
+        *("libarchive", "reference", "simplecache", "tar", "zip"),
+    )
 )
 """Schemes of fsspec's that reach into, or stand before, something else."""
 
@@ -226,8 +237,8 @@ def local_copy(url: str, *, max_bytes: int = MOST_BYTES) -> Iterator[Path]:
             system.info(path)
         yield Path(path)
         return
-    with tempfile.TemporaryDirectory(prefix="recording-") as folder:
-        copy = Path(folder, "recording" + PurePosixPath(path).suffix)
+    with _desk() as folder:
+        copy = folder / f"recording{PurePosixPath(path).suffix}"
         with _told(url):
             system.get_file(path, str(copy), callback=_bounded(url, max_bytes))
         if not copy.is_file():  # fsspec makes a folder of a folder
@@ -235,11 +246,33 @@ def local_copy(url: str, *, max_bytes: int = MOST_BYTES) -> Iterator[Path]:
         yield copy
 
 
+@contextmanager
+def _desk() -> Iterator[Path]:
+    """Lend a folder that is locked as long as it is in use."""
+    from filelock import FileLock
+
+    _sweep()
+    with tempfile.TemporaryDirectory(prefix=DESK, ignore_cleanup_errors=True) as folder, FileLock(Path(folder, LOCK)):
+        yield Path(folder)
+
+
+@lru_cache(maxsize=1)
+def _sweep() -> None:
+    """Remove what processes that were killed left behind, once a process: it may be people's voices."""
+    from filelock import FileLock, Timeout
+
+    for lock in Path(tempfile.gettempdir()).glob(f"{DESK}*/{LOCK}"):
+        with suppress(OSError, Timeout):
+            if time.time() - lock.stat().st_mtime > NEW_S:
+                with FileLock(lock, timeout=0):
+                    shutil.rmtree(lock.parent, ignore_errors=True)
+
+
 def _bounded(url: str, max_bytes: int) -> Any:
     """Return what stops a copy that grows too large, by the size that its store tells or by what has come."""
     from fsspec.callbacks import Callback
 
-    class Bounded(Callback):  # type: ignore[misc]  # here, for fsspec is not imported before it is needed
+    class Bounded(Callback):  # here, for fsspec is not imported before it is needed
         def call(self, *_: Any, **__: Any) -> None:
             if max(self.size or 0, self.value) > max_bytes:
                 raise LimitError(f"{url}: larger than the limit of {max_bytes} bytes")
