@@ -45,7 +45,7 @@ new or changed. While it runs, results.csv.part grows. Parts are results/part-00
 when it is there; results/_SUCCESS says that all are.
 Addresses are those that fsspec knows: s3://, gs://, hf://, sftp:// ...; of http(s):// single files. Credentials come
 from where the store's own tools have them, never from the address. Workers copy what they judge, for that long.
-Parquet, Ray and addresses need 'pip install -e .[ray]', s3:// 'pip install -e .[s3]'; else a line says what to install."""
+Parquet, Ray and addresses need 'pip install -e .[ray]', s3:// 'pip install -e .[s3]'; what else is missing is told."""
 
 _log = logging.getLogger(__name__)
 

@@ -287,7 +287,8 @@ print(status, *sorted({name.split(".")[0] for name in sys.modules} & {"fsspec", 
 def test_local_files_need_none_of_it(archive, tmp_path, tiny_bundle):
     """Catches the weight of an object store's client in every scan."""
     command = ["scan", str(archive / "a.wav"), "--out", str(tmp_path / "x.csv"), "--model", str(tiny_bundle), "-j", "1"]
-    done = subprocess.run([sys.executable, "-c", LOADED, *command], cwd=ROOT, capture_output=True, text=True, check=True)
+    python = [sys.executable, "-c", LOADED]
+    done = subprocess.run([*python, *command], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0"
 
 
@@ -295,8 +296,8 @@ def test_a_scan_on_ray_has_the_same_bytes(run, archive, bucket, tmp_path, tiny_b
     """Catches workers of a cluster that judge otherwise, tell of other files, or in another order."""
     pytest.importorskip("ray")
     run(archive, f"{bucket}/calls/*.flac", "--out", tmp_path / "here.csv")
-    command = [sys.executable, "script.py", "scan", str(archive), f"{bucket}/calls/*.flac", "--engine", "ray", "-j", "2"]
-    more = ["--model", str(tiny_bundle), "--out", str(tmp_path / "ray.csv")]
+    command = [sys.executable, "script.py", "scan", str(archive), f"{bucket}/calls/*.flac"]
+    more = ["--engine", "ray", "-j", "2", "--model", str(tiny_bundle), "--out", str(tmp_path / "ray.csv")]
     done = subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr

@@ -63,7 +63,7 @@ def parts_of(folder: Path) -> list[Path]:
 
 
 def test_parquet_says_the_same_as_csv(run, archive, tmp_path):
-    """Catches a number that lost digits or became text, an empty cell that is not null, and a column by another name."""
+    """Catches a number that lost digits or became text, an empty cell that is not null, a column by another name."""
     run(archive, "--out", tmp_path / "a.csv")
     status, said, _ = run(archive, "--out", tmp_path / "a.parquet")
     assert (status, said.split(" -> ")[1]) == (1, f"{tmp_path / 'a.parquet'}\n")
@@ -97,7 +97,7 @@ def test_parts_are_the_table_cut(run, archive, tmp_path, kind):
     read = rows_of if kind == "csv" else lambda path: as_text(parquet.read_table(path).to_pylist())
     found = [read(path) for path in parts_of(out)]
     assert [len({row["path"] for row in rows}) for rows in found] == [3, 3, 2]
-    assert sum(found, []) == rows_of(tmp_path / "whole.csv")
+    assert [row for rows in found for row in rows] == rows_of(tmp_path / "whole.csv")
 
 
 def test_a_folder_of_other_things_is_left_alone(run, archive, tmp_path):
@@ -182,16 +182,13 @@ def test_tables_of_all_kinds_join(run, archive, tmp_path):
 
 
 def test_what_is_no_table_is_not_joined(run, archive, tmp_path):
-    """Catches a folder that a kill left without its last parts, and one that is emptied because it is read and written."""
+    """Catches a folder that a kill left without its last parts, and one that is emptied before it is read."""
     run(archive, "--out", tmp_path / "parts", "--part-files", 3)
     with pytest.raises(UsageError, match="expected another folder than those that are joined"):
         merge([tmp_path / "parts"], Table(tmp_path / "parts", None, 2))
     (tmp_path / "parts" / WHOLE).unlink()
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 and then nothing")
-    table = parquet.read_table
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet.write_table(pyarrow.table({"a": [1]}), tmp_path / "other.parquet")
-    assert table(tmp_path / "other.parquet").num_rows == 1
+    parquet.write_table(pytest.importorskip("pyarrow").table({"a": [1]}), tmp_path / "other.parquet")
     for name, message in (
         ("parts", "received a folder without all of its parts"),
         ("torn.parquet", "cannot be read as Parquet"),

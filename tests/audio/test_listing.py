@@ -15,8 +15,8 @@ from audio.manifest import recordings_below
 
 def test_a_folder_is_listed_as_sorted_orders_paths(tmp_path):
     """Catches names compared as texts, where `a-b/x` comes before `a/x`, and a hidden or linked file too many."""
-    names = "a/x.wav", "a-b/x.wav", "a.wav", "a/b/c.flac", "B.wav", "ü/x.wav", "a b/x.WAV", ".h/x.wav", ".x.wav", "n.txt"
-    for name in names:
+    names = "a/x.wav", "a-b/x.wav", "a.wav", "a/b/c.flac", "B.wav", "ü/x.wav", "a b/x.WAV", ".h/x.wav"
+    for name in (*names, ".x.wav", "n.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).touch()
     found = [item.path for item in below(tmp_path)]
