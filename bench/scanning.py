@@ -225,7 +225,8 @@ def _watched_scan(clips: Path, out: Path, engine: str, n_items: int) -> list[tup
     import psutil
 
     journal, samples, place, n_done = out.with_name(out.name + ".journal"), [], 0, -1
-    with subprocess.Popen([*_scanning(clips, out), "--engine", engine], cwd=ROOT, stdout=-3, stderr=-3) as process:
+    command = [*_scanning(clips, out), "--engine", engine]
+    with tempfile.TemporaryFile("w+") as said, subprocess.Popen(command, cwd=ROOT, stdout=-3, stderr=said) as process:
         while process.poll() is None:
             time.sleep(SAMPLE_S)
             if journal.exists():
@@ -237,8 +238,9 @@ def _watched_scan(clips: Path, out: Path, engine: str, n_items: int) -> list[tup
                 family = psutil.Process(process.pid).children(recursive=True)
                 workers = [_mb(each.pid) for each in family if _works(each)]
                 samples.append((n_done / n_items, _mb(process.pid), max(workers, default=0.0)))
-    if process.returncode or not samples:
-        raise SystemExit(f"scan of {n_items} items, {engine}: exit status {process.returncode}, {len(samples)} samples")
+        said.seek(0)
+        if process.returncode or not samples:
+            raise SystemExit(f"{' '.join(command)}: exit status {process.returncode}:\n{said.read()}")
     return samples
 
 
