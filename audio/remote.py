@@ -68,7 +68,7 @@ PATTERN = re.compile(r"[*?[]")
 
 PLAIN_WORDS = (
     ("Credential|RefreshError|LocalTokenNotFound", "no credentials were found for its store"),
-    ("Permission|Forbidden|Unauthorized|GatedRepo", "its store permits it not, or not with these credentials"),
+    ("Permission|Forbidden|Unauthorized|GatedRepo", "its store does not allow it with these credentials"),
     ("Connect|Timeout|gaierror|NewConnection|NameResolution", "its store cannot be reached"),
 )
 """What the name of an error holds -> what a person should read. Stores have errors of their own, without a root."""
@@ -133,10 +133,11 @@ def found(source: str) -> Iterator[Found]:
         When it cannot be listed; or as `check`.
     """
     system, path = _reach(source)
-    n_found = 0
-    for n_found, each in enumerate(_meant(source, system, path), 1):  # noqa: B007
+    nothing = True
+    for each in _meant(source, system, path):
+        nothing = False
         yield each
-    if not n_found:
+    if nothing:
         raise UsageError(f"{source}: expected a recording, a folder of them or a pattern that fits, found none")
 
 
@@ -195,7 +196,9 @@ def _pages(system: Any, prefix: str, deep: bool) -> Iterator[tuple[str, dict[str
 def _walk(system: Any, prefix: str, deep: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     """List folder by folder."""
     folder = prefix[: prefix.rfind("/") + 1]
-    for _, _, files in system.walk(folder, maxdepth=None if deep else 1, detail=True, on_error="raise"):
+    for _, folders, files in system.walk(folder, maxdepth=None if deep else 1, detail=True, on_error="raise"):
+        for name in [name for name, facts in folders.items() if facts.get("islink")]:
+            del folders[name]  # not walked: it may lead in a circle
         for facts in files.values():
             yield facts["name"], facts
 

@@ -167,10 +167,11 @@ def listed(source: str) -> Iterator[Item]:
     elif path.is_file():
         yield Item(source)
     else:
-        n_found = 0
-        for n_found, item in enumerate(_fitting(source), 1):  # noqa: B007
+        nothing = True
+        for item in _fitting(source):
+            nothing = False
             yield item
-        if not n_found:
+        if nothing:
             raise UsageError(f"scan: expected a folder, a list, a pattern or a file, received {source!r}")
 
 

@@ -325,6 +325,8 @@ def _read(place: Path) -> Iterator[Row]:
             yield from _read_parquet(file) if is_parquet else _read_csv(file)
     except OSError as error:
         raise ToolkitError(f"{place}: {error.strerror or error}") from None
+    except csv.Error as error:
+        raise ToolkitError(f"{place}: expected a table of script.py scan: {error}") from None
 
 
 def _files(place: Path) -> list[Path]:

@@ -256,6 +256,7 @@ def test_missing_packages_are_named(monkeypatch):
 def test_errors_hold_no_passwords():
     said = remote._plain(ValueError("GET https://me:hidden@host/a?sig=hidden2 failed"))
     assert said == "cannot be read: GET https://host/a failed"
+    assert remote._plain(PermissionError("Access Denied")) == "its store does not allow it with these credentials"
 
 
 def test_files_and_memory_by_address(run, archive, tmp_path):
@@ -269,6 +270,13 @@ def test_files_and_memory_by_address(run, archive, tmp_path):
     assert rows[0]["sha256"] == rows[1]["sha256"]
     with remote.local_copy(addresses[0]) as path:
         assert path == archive / "a.wav"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_links_in_a_circle_are_not_followed(archive, tmp_path):
+    (tmp_path / "a.wav").write_bytes((archive / "a.wav").read_bytes())
+    (tmp_path / "again").symlink_to(tmp_path)
+    assert [item.path for item in at(tmp_path.as_uri())] == [f"{tmp_path.as_uri()}/a.wav"]
 
 
 def test_detect_still_refuses_addresses(capsys, tiny_bundle):

@@ -181,6 +181,15 @@ def test_tables_of_all_kinds_join(run, archive, tmp_path):
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "all.csv").read_bytes()
 
 
+def test_a_table_of_version_1_is_read(tmp_path):
+    """Catches a promise that is broken."""
+    frozen = ROOT / "tests" / "golden" / "scan_v1.csv"
+    assert merge([frozen], Table(tmp_path / "again.csv")) == 4
+    assert (tmp_path / "again.csv").read_bytes() == frozen.read_bytes()
+    merge([frozen], Table(tmp_path / "a.parquet"))
+    assert as_text(parquet.read_table(tmp_path / "a.parquet").to_pylist()) == rows_of(frozen)
+
+
 def test_what_is_no_table_is_not_joined(run, archive, tmp_path):
     """Catches a folder that a kill left without its last parts, and one that is emptied before it is read."""
     run(archive, "--out", tmp_path / "parts", "--part-files", 3)
