@@ -234,10 +234,11 @@ def _watched_scan(clips: Path, out: Path, engine: str, n_items: int) -> list[tup
                     file.seek(place)
                     n_done += (grown := file.read()).count(b"\n")
                     place += len(grown)
-            with suppress(psutil.NoSuchProcess, OSError):  # it has ended
+            with suppress(psutil.NoSuchProcess):  # it has ended
                 family = psutil.Process(process.pid).children(recursive=True)
                 workers = [_mb(each.pid) for each in family if _works(each)]
-                samples.append((n_done / n_items, _mb(process.pid), max(workers, default=0.0)))
+                if (driver := _mb(process.pid)) > 0:  # it is not about to end
+                    samples.append((n_done / n_items, driver, max(workers, default=0.0)))
         said.seek(0)
         if process.returncode or not samples:
             raise SystemExit(f"{' '.join(command)}: exit status {process.returncode}:\n{said.read()}")
@@ -246,7 +247,12 @@ def _watched_scan(clips: Path, out: Path, engine: str, n_items: int) -> list[tup
 
 def _works(process: Any) -> bool:
     """Tell a worker from what else a scan starts: Ray's servers, Python's keeper of semaphores."""
-    command = " ".join(process.cmdline())
+    import psutil
+
+    try:
+        command = " ".join(process.cmdline())
+    except psutil.Error:
+        return False
     return "spawn_main" in command or command.startswith("ray::_Actor")
 
 
@@ -256,7 +262,9 @@ def _mb(pid: int) -> float:
 
     with suppress(OSError, StopIteration), open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as file:
         return int(next(line for line in file if line.startswith("Pss:")).split()[1]) / 1024
-    return float(psutil.Process(pid).memory_info().rss) / 2**20
+    with suppress(psutil.Error):
+        return float(psutil.Process(pid).memory_info().rss) / 2**20
+    return 0.0
 
 
 def _costs(clips: list[str]) -> tuple[float, float, float]:

