@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     add = parser.add_argument
     add("sources", nargs="*", metavar="DIR|LIST|GLOB|URL", help="folders, lists (- is stdin), patterns, files")
-    add("--out", type=Path, required=True, metavar="TABLE", help="the table: a file, or with --part-files a folder")
+    add("--out", type=_out, required=True, metavar="TABLE", help="the table: a file, or with --part-files a folder")
     add("--format", choices=("csv", "parquet"), help="of the table (default: parquet where --out ends so, else csv)")
     add("--part-files", type=_count, metavar="N", help="write parts of N files each into the folder --out")
     add("--unordered", action="store_true", help="rows as files are done: nobody waits for a slow one")
@@ -65,6 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_executor(parser)
     add("--shard", type=_shard, metavar="K/N", help="only the files that fall to machine K of N")
     add("--merge", nargs="+", type=Path, metavar="TABLE", help="join tables of several machines instead")
+
+
+def _out(text: str) -> Path:
+    if is_address(text):  # as a path it would be a folder named s3:
+        raise argparse.ArgumentTypeError(f"expected a path of this machine, received an address, {text!r}")
+    return Path(text)
 
 
 def _count(text: str) -> int:

@@ -218,11 +218,13 @@ def test_each_side_of_a_call(run, tmp_path):
         (("x", "--merge", "y.csv"), "expected files or --merge, received both"),
         (("x", "--shard", "3/2"), "expected K/N"),
         (("x", "-j", "0"), "expected a folder"),
+        (("x", "--part-files", "0"), "expected a number from 1"),
+        (("x", "--out", "s3://bucket/x.csv"), "expected a path of this machine"),
     ],
 )
 def test_wrong_usage_is_told(run, tmp_path, arguments, message, capsys):
     try:
-        status, _, err = run(*arguments, "--out", tmp_path / "out.csv")
+        status, _, err = run("--out", tmp_path / "out.csv", *arguments)
     except SystemExit as stop:
         status, err = stop.code, capsys.readouterr().err
     assert status == 2
