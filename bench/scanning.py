@@ -199,7 +199,7 @@ def _n_lines(path: Path) -> int:
 
 def memory(folder: Path, sources: list[Path], counts: list[int], engines: list[str]) -> None:
     """Watch the memory of scans of listings of several lengths."""
-    clips = _write_clips(folder / "few", speech(sources, FEW * SHORT_S), FEW, SHORT_S)
+    clips = write_clips(folder / "few", speech(sources, FEW * SHORT_S), FEW, SHORT_S)
     told = " | ".join(f"{who} at {share:.0%}" for who in ("driver", "worker") for share in SHARES)
     print(f"\nScans of links to {FEW} clips of {SHORT_S} s, {WORKERS} workers; MB, of the largest worker\n")
     print(f"| items | engine | {told} | driver's peak | worker's peak |\n|{'---|' * (4 + 2 * len(SHARES))}")
