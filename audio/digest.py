@@ -21,7 +21,19 @@ def file_sha256(path: Path) -> str:
         raise AudioError(f"{path}: cannot be read: {error.strerror}") from None
 
 
+def sha256_once(path: Path) -> str:
+    """Return the same, without memory of it: for whoever meets files by the million, each once."""
+    try:
+        return _sha256(path)
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read: {error.strerror}") from None
+
+
 @lru_cache(maxsize=65_536)
 def _hashed(path: Path, mtime_ns: int, size: int) -> str:
+    return _sha256(path)
+
+
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import subprocess
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
 
+from audio.addresses import address_shown
 from audio.errors import AudioError, UsageError
 from audio.ffmpeg import AS_AU, CONTAINERS, find_ffmpeg, finish
 from audio.reading import RATES_HZ, Stream, decoded, resampled_mono
@@ -120,17 +119,6 @@ def heard(source: IO[bytes] | str, *, raw: RawFormat | None = None) -> Generator
     name = address_shown(source) if isinstance(source, str) else "stdin"
     with _ffmpeg_live(name, source) if raw is None or isinstance(source, str) else _raw(source, raw) as stream:
         yield from resampled_mono(name, stream)
-
-
-def is_address(text: str) -> bool:
-    """Tell whether a text is a network address rather than a name of a file: a scheme, and two slashes behind it."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
-
-
-def address_shown(address: str) -> str:
-    """Return an address without the name and password that it may hold, nor its query, which may hold a key."""
-    parts = urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -241,11 +242,31 @@ def _add(clips: dict[str, Clip], clip: Clip) -> None:
 
 
 def recordings_below(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder that are named like recordings, but not hidden ones, nor in linked folders."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):
-                yield Path(parent, name)
+    """Yield the files below a folder that are named like recordings, but not hidden ones, nor in linked folders.
+
+    In no order, and as they are found: memory does not grow with them. Folders that cannot be read have none.
+    """
+    folders = [folder]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if not _is_folder(entry):
+                    if named_like_recording(entry.name):
+                        yield Path(entry.path)
+                elif not entry.is_symlink():
+                    folders.append(Path(entry.path))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
+
+
+def named_like_recording(name: str) -> bool:
+    """Tell whether a file of this name, without its folder, is taken for a recording; hidden ones are not."""
+    return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES and not name.startswith(".")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -388,7 +388,8 @@ def _open_soundfile(path: Path) -> soundfile.SoundFile | None:
     if not _whole_for_soundfile(path):
         return None
     try:
-        return _Forwards(path)
+        # As bytes: soundfile would want a name that is no UTF-8 to be some. Windows has no such names.
+        return _Forwards(path if os.name == "nt" else os.fsencode(path))
     except (soundfile.LibsndfileError, TypeError):  # TypeError: it takes a name in .raw for headerless sound
         return None
 

@@ -5,6 +5,8 @@
                    (decoding and one STFT of each clip, in a NumPy loop, on two workers too); and `script.py scan` whole
     --what kills   a scan of 2,000 clips of 2 s that SIGKILL ends 20 times: how often each file was judged, and whether
                    its table has the bytes of an unbroken one
+    --what memory  a scan of --items short clips (links to a few), on two workers of this machine and of a Ray cluster:
+                   memory of the driver and of its largest worker while it goes on
     --what long    one FLAC of ten hours: peak memory, and whether its end is heard as it is alone
 
 The recordings are made of genuine speech below --real, one after the other; default: the prompts in data/voices.
@@ -36,13 +38,17 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from audio.executors import LOCAL, RAY
 from audio.manifest import recordings_below
 from audio.reading import read
 from audio.segments import SAMPLE_RATE
 
-BENCHES = ("cold", "scan", "kills", "long")
+BENCHES = ("cold", "scan", "kills", "memory", "long")
 
 CLIP_S, SHORT_S, ROUNDS, WORKERS = 10, 2, 5, 2
+
+FEW, SHARES, SAMPLE_S = 20, (0.1, 0.5, 0.9), 0.5
+"""Of `memory`: different clips, what is told of, and how often it is looked."""
 
 STFT_SAMPLES, STFT_STEP = 1024, 320
 """Of the floor: the analysis windows that the features have too, each sample looked at once."""
@@ -72,6 +78,8 @@ def main() -> int:
         "--files", type=int, default=2_000, help="files of the scan that is killed (default: %(default)s)"
     )
     parser.add_argument("--kills", type=int, default=20, help="how often (default: %(default)s)")
+    parser.add_argument("--items", type=int, nargs="+", default=[1_000, 50_000], help="of --what memory")
+    parser.add_argument("--engine", choices=(LOCAL, RAY), nargs="+", default=[LOCAL, RAY], help="of --what memory")
     parser.add_argument("--hours", type=float, default=10.0, help="length of the long recording (default: %(default)s)")
     options = parser.parse_args()
     sources = sorted(recordings_below(options.real))
@@ -85,6 +93,8 @@ def main() -> int:
                 scan(Path(folder), sources, options.clips)
             elif what == "kills":
                 kills(Path(folder), sources, options.files, options.kills)
+            elif what == "memory":
+                memory(Path(folder), sources, options.items, options.engine)
             else:
                 long(Path(folder), sources, options.hours)
     return 0
@@ -187,11 +197,82 @@ def _n_lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
+def memory(folder: Path, sources: list[Path], counts: list[int], engines: list[str]) -> None:
+    """Watch the memory of scans of listings of several lengths."""
+    clips = write_clips(folder / "few", speech(sources, FEW * SHORT_S), FEW, SHORT_S)
+    told = " | ".join(f"{who} at {share:.0%}" for who in ("driver", "worker") for share in SHARES)
+    print(f"\nScans of links to {FEW} clips of {SHORT_S} s, {WORKERS} workers; MB, of the largest worker\n")
+    print(f"| items | engine | {told} | driver's peak | worker's peak |\n|{'---|' * (4 + 2 * len(SHARES))}")
+    for n_items in counts:
+        _link(clips, folder / str(n_items), n_items)
+        for engine in engines:
+            seen = _watched_scan(folder / str(n_items), folder / f"{n_items}-{engine}.csv", engine, n_items)
+            at = [next(sample for sample in seen if sample[0] >= share or sample is seen[-1]) for share in SHARES]
+            figures = [sample[who] for who in (1, 2) for sample in at] + [max(s[who] for s in seen) for who in (1, 2)]
+            print(f"| {n_items} | {engine} | {' | '.join(f'{mb:.0f}' for mb in figures)} |", flush=True)
+
+
+def _link(clips: list[str], folder: Path, n_items: int) -> None:
+    """Make so many names for a few files, a thousand in a folder."""
+    for k, clip in zip(range(n_items), cycle(clips), strict=False):
+        place = folder / f"{k // 1000:03}" / f"{k:06}.flac"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(clip)
+
+
+def _watched_scan(clips: Path, out: Path, engine: str, n_items: int) -> list[tuple[float, float, float]]:
+    """Scan, and return samples once a second: the share that is done, MB of the driver, MB of its largest worker."""
+    import psutil
+
+    journal, samples, place, n_done = out.with_name(out.name + ".journal"), [], 0, -1
+    command = [*_scanning(clips, out), "--engine", engine]
+    with tempfile.TemporaryFile("w+") as said, subprocess.Popen(command, cwd=ROOT, stdout=-3, stderr=said) as process:
+        while process.poll() is None:
+            time.sleep(SAMPLE_S)
+            if journal.exists():
+                with journal.open("rb") as file:
+                    file.seek(place)
+                    n_done += (grown := file.read()).count(b"\n")
+                    place += len(grown)
+            with suppress(psutil.NoSuchProcess):  # it has ended
+                family = psutil.Process(process.pid).children(recursive=True)
+                workers = [_mb(each.pid) for each in family if _works(each)]
+                if (driver := _mb(process.pid)) > 0:  # it is not about to end
+                    samples.append((n_done / n_items, driver, max(workers, default=0.0)))
+        said.seek(0)
+        if process.returncode or not samples:
+            raise SystemExit(f"{' '.join(command)}: exit status {process.returncode}:\n{said.read()}")
+    return samples
+
+
+def _works(process: Any) -> bool:
+    """Tell a worker from what else a scan starts: Ray's servers, Python's keeper of semaphores."""
+    import psutil
+
+    try:
+        command = " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+    return "spawn_main" in command or command.startswith("ray::_Actor")
+
+
+def _mb(pid: int) -> float:
+    """Return the memory of a process: its share of what several map where the system tells, else all it maps."""
+    import psutil
+
+    with suppress(OSError, StopIteration), open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as file:
+        return int(next(line for line in file if line.startswith("Pss:")).split()[1]) / 1024
+    with suppress(psutil.Error):
+        return float(psutil.Process(pid).memory_info().rss) / 2**20
+    return 0.0
+
+
 def _costs(clips: list[str]) -> tuple[float, float, float]:
     """Seconds of one core that the floor, judging, and the network within it took for some clips. In a worker."""
+    from audio.listing import Item
     from model.bundle import find_bundle
     from model.judging.runtime import Network
-    from model.judging.scan import How, Item, _judged
+    from model.judging.scan import How, _judged
 
     spent = [0.0]
     run = Network.run

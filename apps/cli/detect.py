@@ -180,7 +180,7 @@ def _judge(
 
 def _expect_a_recording(clip: str) -> None:
     """Tell what to do instead to who names a folder, a list or an address; raises `AudioError`."""
-    from audio.hearing import is_address
+    from audio.addresses import is_address
 
     many = f"for many files: python script.py scan {clip} --out results.csv"
     if os.path.isdir(clip):

@@ -189,7 +189,7 @@ class _Piped:
 
 
 def _source(arguments: argparse.Namespace) -> Source:
-    from audio.hearing import address_shown, is_address
+    from audio.addresses import address_shown, is_address
 
     given: str | None = arguments.source
     if given is not None and arguments.device is not None:

@@ -5,73 +5,37 @@
                                   results.csv.journal remembers what is done
 
 A file is judged once: as long as its path, size and time of change and the model are the same, a second run takes its
-rows from the journal, whatever stopped the first. The table is written beside its place, in the order of the files,
-and moved onto it at the end: a broken run and an unbroken one leave the same bytes.
+rows from the journal, whatever stopped the first. The table is written beside its place, in the order of the files
+unless told otherwise, and moved onto it at the end: a broken run and an unbroken one leave the same bytes. What lies at
+an address is copied by the worker that judges it, for that long.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from audio import jobs
-from audio.digest import file_sha256
-from audio.errors import AudioError, ToolkitError, UsageError
+from audio.addresses import is_address
+from audio.digest import sha256_once
+from audio.errors import AudioError, ToolkitError
 from audio.executors import Workers
 from audio.labels import LABELS
+from audio.listing import Item
 from audio.locking import alone_at
+from audio.remote import local_copy
 from audio.segments import SAMPLE_RATE
 from model.bundle import find_bundle, read_bundle
 from model.judging.detector import Detection, Detector
+from model.judging.tables import COLUMNS, ERROR, FILE, RANGES, SCHEMA_VERSION, SPAN, Table
 from model.points import model_sha256, point_of
 
-SCHEMA_VERSION = 1
-"""Version of the table. A column may be added at its end; a new version says when others change."""
-
-FILE, SPAN, ERROR = "file", "span", "error"
-"""Kinds of rows: a verdict or an abstention, one of its fake spans, a file that could not be judged."""
-
-RANGES = ("start_low_s", "start_high_s", "end_low_s", "end_high_s")
-"""Columns for where the ends of a span may lie as well."""
-
-COLUMNS = (
-    *("row", "path", "channel", "label", "p_real", "p_fake", "p_hybrid"),
-    *("start_s", "end_s", "confidence", *RANGES),
-    *("reasons", "warnings", "duration_s", "speech_s", "bandwidth_hz", "snr_db", "bytes", "sha256"),
-    *("model", "operating_point", "error", "schema_version"),
-)
-
-JOURNAL_SUFFIX, PART_SUFFIX = ".journal", ".part"
-"""What stands behind the name of the table, while and after it is made."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A file to judge, as it was when the scan began; -1 bytes: it was not there."""
-
-    path: str
-    n_bytes: int
-    mtime_ns: int
-
-    @classmethod
-    def of(cls, path: str) -> Item:
-        """Look at a file."""
-        try:
-            facts = os.stat(path)
-        except OSError:
-            return cls(path, -1, 0)
-        return cls(path, facts.st_size, facts.st_mtime_ns)
-
-    @property
-    def key(self) -> str:
-        """What a second run knows it by."""
-        return f"{self.n_bytes} {self.mtime_ns} {self.path}"
+JOURNAL_SUFFIX = ".journal"
+"""What stands behind the name of the table, beside it."""
 
 
 @dataclass(frozen=True)
@@ -90,35 +54,40 @@ class How:
         return f"{SCHEMA_VERSION} {model_sha256(bundle)} {point} {self.runtime} {self.each_channel}"
 
 
-def scan(paths: Iterable[str], out: Path, how: How, *, workers: Workers = 1) -> Iterator[list[jobs.Row]]:
+def scan(
+    items: Iterable[Item], out: Table, how: How, *, workers: Workers = 1, ordered: bool = True
+) -> Iterator[list[jobs.Row]]:
     """Judge files and write their table, yielding the rows of each file as they are written.
 
     The table is whole only when the last was yielded.
 
     Parameters
     ----------
-    paths
-        The files, each once.
+    items
+        The files, each once; taken as they are judged.
     out
         The table.
     how
         The model, and how it judges.
     workers
         Number of processes, or another place to work.
+    ordered
+        Rows in the order of the files; False: as they are done.
 
     Raises
     ------
     UsageError
-        When another process is writing this table.
+        When another process is writing this table, or it cannot be where it is to be.
     ToolkitError
         When there is no such model, the journal is of other settings, or the table cannot be written.
     """
-    with alone_at(out):
-        yield from _scan(paths, out, how, workers=workers)
+    with alone_at(out.path), out.writing() as write:
+        for rows in _scan(items, out.path, how, workers=workers, ordered=ordered):
+            write(rows)
+            yield rows
 
 
-def _scan(paths: Iterable[str], out: Path, how: How, *, workers: Workers) -> Iterator[list[jobs.Row]]:
-    items = [Item.of(path) for path in dict.fromkeys(paths)]
+def _scan(items: Iterable[Item], out: Path, how: How, *, workers: Workers, ordered: bool) -> Iterator[list[jobs.Row]]:
     done = jobs.run(
         partial(_judged, how=how),
         items,
@@ -127,90 +96,36 @@ def _scan(paths: Iterable[str], out: Path, how: How, *, workers: Workers) -> Ite
         journal=out.with_name(out.name + JOURNAL_SUFFIX),
         title="files",
         settings=how.settings(),
+        n_items=len(items) if isinstance(items, Sized) else None,
+        ordered=ordered,
     )
-    beside = out.with_name(out.name + PART_SUFFIX)
-    try:
-        with beside.open("w", encoding="utf-8", newline="") as file:
-            table = _table(file)
-            for item, rows in zip(items, done, strict=True):
-                found = [_error_row(item, rows[0]["error"])] if "key" in rows[0] else rows
-                table.writerows(found)
-                yield found
-        os.replace(beside, out)
-    except OSError as error:
-        raise ToolkitError(f"{out}: cannot be written: {error.strerror}") from None
-
-
-def merge(tables: Sequence[Path], out: Path) -> int:
-    """Join tables of several machines into one, in the order given; return how many files it tells of.
-
-    Raises
-    ------
-    UsageError
-        When one file is told of in two tables, or their models differ: which one is right, only a person knows.
-    ToolkitError
-        When one is no such table, or the new one cannot be written.
-    """
-    seen: dict[str, Path] = {}
-    models: dict[tuple[str, str], Path] = {}
-    beside = out.with_name(out.name + PART_SUFFIX)
-    try:
-        with beside.open("w", encoding="utf-8", newline="") as file:
-            table = _table(file)
-            for place in tables:
-                for row in _read(place):
-                    _check_merge(row, place, seen, models)
-                    table.writerow(row)
-        os.replace(beside, out)
-    except OSError as error:
-        raise ToolkitError(f"{error.filename or out}: {error.strerror}") from None
-    finally:
-        beside.unlink(missing_ok=True)
-    return len(seen)
-
-
-def _check_merge(
-    row: Mapping[str, str], place: Path, seen: dict[str, Path], models: dict[tuple[str, str], Path]
-) -> None:
-    if seen.setdefault(row["path"], place) != place:
-        told = f"{row['path']} in {seen[row['path']]} and {place}"
-        raise UsageError(f"merge: expected each file in one table, received {told}")
-    if row["row"] == FILE:
-        models.setdefault((row["model"], row["operating_point"]), place)
-    if len(models) > 1:
-        told = " and ".join(f"{model} at {point} in {where}" for (model, point), where in models.items())
-        raise UsageError(f"merge: expected tables of one model, received {told}")
-
-
-def _read(place: Path) -> Iterator[dict[str, str]]:
-    with place.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ToolkitError(f"{place}: expected a table of script.py scan, received other columns")
-        yield from reader
-
-
-def _table(file: IO[str]) -> csv.DictWriter[str]:
-    table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    return table
+    for rows in done:
+        yield [_error_row(Item.parse(rows[0]["key"]), rows[0]["error"])] if "key" in rows[0] else rows
 
 
 def _judged(item: Item, how: How) -> list[jobs.Row]:
     """Judge one file: its rows. Runs in a worker; raises `ToolkitError` for what cannot be judged."""
-    if item.n_bytes < 0:
-        raise AudioError(f"{item.path}: cannot be opened: No such file or directory")
+    if not is_address(item.path):
+        if item.n_bytes < 0:
+            raise AudioError(f"{item.path}: cannot be opened: No such file or directory")
+        return _rows_of(item.path, {"path": item.path, "bytes": item.n_bytes}, how)
+    with local_copy(item.path) as copy:
+        try:
+            return _rows_of(str(copy), {"path": item.path, "bytes": copy.stat().st_size}, how)
+        except ToolkitError as error:
+            raise AudioError(str(error).replace(str(copy), item.path)) from None
+
+
+def _rows_of(path: str, about: Mapping[str, Any], how: How) -> list[jobs.Row]:
     detector = _detector(how.model, how.operating_point, how.runtime)
-    about = {"path": item.path, "bytes": item.n_bytes, "sha256": file_sha256(Path(item.path))}
-    return [
-        row for channel in _channels(item, how) for row in _rows(detector.detect(item.path, channel=channel), about)
-    ]
+    about = {**about, "sha256": sha256_once(Path(path))}
+    return [row for channel in _channels(path, how) for row in _rows(detector.detect(path, channel=channel), about)]
 
 
-def _channels(item: Item, how: How) -> Sequence[int | None]:
+def _channels(path: str, how: How) -> Sequence[int | None]:
     from audio.reading import inspect
 
-    return range(inspect(item.path).channels) if how.each_channel else (None,)
+    return range(inspect(path).channels) if how.each_channel else (None,)
 
 
 @lru_cache(maxsize=1)
@@ -260,5 +175,3 @@ def _error_row(item: Item, message: str) -> jobs.Row:
 def _row(kind: str, facts: Mapping[str, Any]) -> jobs.Row:
     known = {"row": kind, "schema_version": SCHEMA_VERSION, **facts}
     return {name: "" if known.get(name) is None else known[name] for name in COLUMNS}
-
-

@@ -177,15 +177,19 @@ def test_tables_of_two_models_or_of_none_are_not_joined(run, archive, tmp_path):
 def test_what_can_be_listed(archive, tmp_path, monkeypatch):
     listing = tmp_path / "list.txt"
     listing.write_text(f"# calls\n{archive / 'b.wav'}\n\nmissing.wav\n", encoding="utf-8")
-    assert list(scan.listed(str(listing))) == [str(archive / "b.wav"), "missing.wav"]
-    assert [Path(p).name for p in scan.listed(str(archive / "[ab].wav"))] == ["a.wav", "b.wav"]
-    assert len(list(scan.listed(str(archive / "**" / "*.wav")))) == 6
-    assert list(scan.listed(str(archive / "a.wav"))) == [str(archive / "a.wav")]
+    assert listed(listing) == [str(archive / "b.wav"), "missing.wav"]
+    assert [Path(p).name for p in listed(archive / "[ab].wav")] == ["a.wav", "b.wav"]
+    assert len(listed(archive / "**" / "*.wav")) == 6
+    assert listed(archive / "a.wav") == [str(archive / "a.wav")]
     monkeypatch.setattr("sys.stdin", io.StringIO("x.wav\n\ny.wav\n"))
-    assert list(scan.listed("-")) == ["x.wav", "y.wav"]
-    for nothing in ("nowhere", str(archive / "*.mp3")):
+    assert listed("-") == ["x.wav", "y.wav"]
+    for nothing in ("nowhere", archive / "*.mp3"):
         with pytest.raises(UsageError, match="expected a folder, a list, a pattern or a file"):
-            list(scan.listed(nothing))
+            listed(nothing)
+
+
+def listed(source: object) -> list[str]:
+    return [item.path for item in scan.listed(str(source))]
 
 
 def test_missing_files_of_a_list_are_rows(run, tmp_path):
@@ -214,11 +218,13 @@ def test_each_side_of_a_call(run, tmp_path):
         (("x", "--merge", "y.csv"), "expected files or --merge, received both"),
         (("x", "--shard", "3/2"), "expected K/N"),
         (("x", "-j", "0"), "expected a folder"),
+        (("x", "--part-files", "0"), "expected a number from 1"),
+        (("x", "--out", "s3://bucket/x.csv"), "expected a path of this machine"),
     ],
 )
 def test_wrong_usage_is_told(run, tmp_path, arguments, message, capsys):
     try:
-        status, _, err = run(*arguments, "--out", tmp_path / "out.csv")
+        status, _, err = run("--out", tmp_path / "out.csv", *arguments)
     except SystemExit as stop:
         status, err = stop.code, capsys.readouterr().err
     assert status == 2

@@ -34,6 +34,8 @@ ELSEWHERE = {
     "python script.py compare --data data/mine --folds 5": "hours: likewise",
     "python script.py export --format litert data/mine/*/*.wav": "half a minute of TensorFlow: test_proof.py",
     "python script.py export --format saved_model --out served": "half a minute of TensorFlow: test_proof.py",
+    "python script.py scan s3://bucket/calls 's3://bucket/*.flac' --out results.csv": "test_scan_remote.py has a store",
+    "python script.py scan s3://bucket/calls --out results.csv --engine ray --address auto": "it needs a cluster",
     "python script.py selftest --real archive/genuine": "a minute: the next one runs, with fewer clips",
     "python script.py live": "it needs a microphone: test_live_command.py has stand-ins",
     "python script.py live --list-devices": "likewise",

@@ -18,8 +18,9 @@ import soundfile
 from conftest import chirp
 
 from audio import ffmpeg, hearing
+from audio.addresses import address_shown, is_address
 from audio.errors import AudioError, UsageError
-from audio.hearing import RawFormat, address_shown, heard, is_address
+from audio.hearing import RawFormat, heard
 from audio.reading import read
 
 Encode = Callable[..., Path]

@@ -35,9 +35,13 @@ def test_it_prints_ratios_of_its_own_figures_and_equal_ends(genuine):
     """Catches a ratio of other figures, and a long recording whose windows drift."""
     command = [sys.executable, "-m", "bench.scanning", "--real", str(genuine), "--clips", "4", "--hours", "0.34"]
     asked = ["--what", "scan", "--what", "long", "--what", "kills", "--files", "12", "--kills", "2"]
+    asked += ["--what", "memory", "--items", "12", "--engine", "local"]
     told = subprocess.run([*command, *asked], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     floor, rest, _network, ratio = (float(x) for x in re.findall(r"^\| .* \| ([\d.]+) \|$", told, re.MULTILINE)[:4])
     assert ratio == pytest.approx(rest / floor, abs=0.05 + 0.1 * ratio)
     assert "| length told, s | 1200.0 | 600.0 |" in told
     assert "| scores of the last nine minutes | the same bits | |" in told
+    (figures,) = re.findall(r"^\| 12 \| local \| (.*) \|$", told, re.MULTILINE)
+    assert len(figures.split(" | ")) == 8
+    assert float(figures.split(" | ")[6]) > 10, "the driver's peak is of a process with Python in it"
     assert re.search("12 files of 2 s, killed [012] times: the same bytes as unbroken; 12 files judged, most", told)
