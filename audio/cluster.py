@@ -24,6 +24,9 @@ AUTO = "auto"
 REACH_S = 5.0
 """How long a cluster may take to answer at all; Ray itself would go on trying for many minutes."""
 
+STARTS = 2
+"""How often it is tried to start one: Ray gives itself 30 s, which a busy machine may need for something else."""
+
 STORE_BYTES = 256 * 2**20
 """Of shared memory for a cluster that we start ourselves: rows are small. Ray's own measure is 30 % of the machine."""
 
@@ -53,15 +56,23 @@ def cluster(n: int | None, address: str | None) -> Iterator[int]:
         }
     elif address != AUTO:
         _reach(address)
-    try:
-        ray.init(**settings, logging_level=logging.ERROR, log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        told = " ".join(str(error).split())[:300]
-        raise ToolkitError(f"--engine ray: no cluster at {address or 'this machine'}: {told}") from None
+    _join(ray, settings, tries=STARTS if address is None else 1)
     try:
         yield n or _cores(ray)
     finally:
         ray.shutdown()
+
+
+def _join(ray: Any, settings: dict[str, Any], *, tries: int) -> None:
+    """Join or start a cluster; raise `ToolkitError` when that fails."""
+    for left in reversed(range(tries)):
+        try:
+            ray.init(**settings, logging_level=logging.ERROR, log_to_driver=False)
+            return
+        except Exception as error:  # Ray raises bare ones too
+            if not left:
+                told = " ".join(str(error).split())[:300]
+                raise ToolkitError(f"--engine ray: no cluster at {settings['address']}: {told}") from None
 
 
 def _reach(address: str) -> None:

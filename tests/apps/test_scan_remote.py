@@ -302,13 +302,10 @@ def test_local_files_need_none_of_it(archive, tmp_path, tiny_bundle):
 
 def test_a_scan_on_ray_has_the_same_bytes(run, archive, bucket, tmp_path, tiny_bundle):
     """Catches workers of a cluster that judge otherwise, tell of other files, or in another order."""
-    pytest.importorskip("ray")
     run(archive, f"{bucket}/calls/*.flac", "--out", tmp_path / "here.csv")
     command = [sys.executable, "script.py", "scan", str(archive), f"{bucket}/calls/*.flac"]
     more = ["--engine", "ray", "-j", "2", "--model", str(tiny_bundle), "--out", str(tmp_path / "ray.csv")]
     done = subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True)
-    if "timed out during startup" in done.stderr:
-        pytest.skip("Ray gives itself 30 s to start, which this machine did not spare")
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
