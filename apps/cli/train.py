@@ -34,6 +34,7 @@ examples:
   python train_cnnrnnlstm.py --recipe recipe.toml --epochs 20        train on splices made on the fly
   python train_cnnrnnlstm.py --data data/mine --from-pretrained      start from the weights that come with the toolkit
   python train_cnnrnnlstm.py --data data/mine --network gru          train another network (docs/networks.md)
+  python train_cnnrnnlstm.py --data data/mine --shards data/tars     from a few large files (docs/training_at_scale.md)
   python train_cnnrnnlstm.py --data data/mine --folds 5              cross-validation by speaker and generator
   python train_cnnrnnlstm.py --data data/mine --classical forest     hand-made features and a random forest instead
   python train_cnnrnnlstm.py --data data/mine --stack runs/a runs/b  a stack of runs; the like: docs/classical.md
@@ -48,10 +49,13 @@ bundle/ (the model), metrics.json, log.csv, curves.png, tensorboard/."""
 RUNS = Path("runs")
 """Where runs go unless told otherwise, and where `script.py` looks for the newest."""
 
-SETTINGS = ("epochs", "batch_size", "seed", "learning_rate", "patience", "window_s")
+SETTINGS = ("epochs", "batch_size", "seed", "learning_rate", "patience", "window_s", "shuffle_window")
 """Arguments that are settings of the run under the same name; None leaves the default."""
 
-NOT_RESUMED = ("out", "config", "from_pretrained", "network", "minutes", "folds", "fold", "leaky_split")
+NOT_RESUMED = (
+    *("out", "config", "shards", "check_shards"),
+    *("from_pretrained", "network", "minutes", "folds", "fold", "leaky_split"),
+)
 """Other arguments that say what a run is; one that goes on knows it."""
 
 FINE_TUNING_RATE = 1e-3
@@ -66,6 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--data", type=Path, metavar="DIR", help="the set to train on")
     where.add_argument("--recipe", type=Path, metavar="FILE", help="train on endless splices by this recipe")
     where.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run that was stopped")
+    parser.add_argument(
+        "--shards", type=Path, metavar="DIR", help="write the set there as shards, unless that is done; train from them"
+    )
+    parser.add_argument("--check-shards", action="store_true", help="first hash the shards, which reads all of them")
     parser.add_argument(
         "--from-pretrained",
         type=Path,
@@ -109,6 +117,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--window-s", type=float, help="seconds that the network sees at once (default: 4)")
     parser.add_argument(
+        "--shuffle-window", type=int, metavar="N", help="shuffle so many clips together, not all: for distant storage"
+    )
+    parser.add_argument(
         "-j", "--workers", type=int, default=os.cpu_count() or 1, help="processes that splice (default: all cores)"
     )
     fitting.add_arguments(parser)
@@ -125,6 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
         When the set, the recipe or the run is broken.
     """
     divisions = _divisions(arguments)
+    _shard(arguments)
     if fitting.is_asked_for(arguments):
         return fitting.run(arguments, RUNS, divisions)
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
@@ -132,6 +144,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--resume goes on with the run's own settings; it takes no other argument")
     if arguments.minutes is not None and (arguments.recipe is not None or arguments.epochs is not None):
         raise UsageError("--minutes: decides the epochs on a set; it goes with neither --epochs nor --recipe")
+    if arguments.shuffle_window is not None and arguments.recipe is not None:
+        raise UsageError("--shuffle-window: shuffles the clips of a set; it does not go with --recipe")
     order = _read_order(arguments.recipe) if arguments.recipe is not None else None
     if arguments.from_pretrained is not None:
         read_bundle(arguments.from_pretrained).require_network("--from-pretrained")
@@ -152,6 +166,31 @@ def run(arguments: argparse.Namespace) -> int:
     if len(runs) > 1:
         print(f"\n{as_text(sum_up(folder, [each for each, _ in runs]))}", flush=True)
     return 0
+
+
+def _shard(arguments: argparse.Namespace) -> None:
+    """Write the set as shards, if asked to, and let those be the set; check them, if asked to.
+
+    Raises
+    ------
+    UsageError
+        When there is no set, or none of shards, to do so with.
+    ToolkitError
+        When the shards cannot be written, or are not as they were written.
+    """
+    if arguments.data is None and (arguments.shards is not None or arguments.check_shards):
+        raise UsageError("--shards and --check-shards: expected --data beside them")
+    if arguments.shards is not None:
+        from audio.sharding import write_shards
+
+        write_shards(arguments.data, arguments.shards, workers=arguments.workers)
+        arguments.data = arguments.shards
+    if arguments.check_shards:
+        from audio import shards
+
+        if (found := shards.opened(arguments.data)) is None:
+            raise UsageError(f"--check-shards: expected a sharded set. Received: {arguments.data}")
+        found.check()
 
 
 def _train(folder: Path, settings: TrainSettings, *, workers: int) -> None:

@@ -85,7 +85,13 @@ def prepare(settings: TrainSettings, training_set: TrainingSet, splices: Splices
     tf.config.experimental.enable_op_determinism()
     train = training_set.split("train")
     batches = Batches(
-        train, settings.window, settings.batch_size, settings.seed, settings.augmentation, splices=splices
+        train,
+        settings.window,
+        settings.batch_size,
+        settings.seed,
+        settings.augmentation,
+        splices=splices,
+        shuffle_window=settings.shuffle_window,
     )
     each = settings.steps_per_epoch or batches.steps_per_pass
     helpers = tuple(name for name in HELPERS if name in settings.loss_weights)

@@ -60,6 +60,8 @@ class TrainSettings:
     """Focusing parameter of the focal losses (Lin et al., ICCV 2017; 2 was their best, 0 is plain cross-entropy)."""
     steps_per_epoch: int | None = None
     """Batches after which dev is looked at and the state is saved; None: a pass over the training clips."""
+    shuffle_window: int | None = None
+    """Clips that are shuffled together, for storage that likes reads in order (`model.training.order`); None: all."""
     start_from: str | None = None
     """Bundle whose weights training begins with; None: random weights."""
     division: Division = OWN_SPLITS
@@ -87,6 +89,8 @@ class TrainSettings:
                 raise UsageError(f"{name.replace('_', '-')}: expected 0 or more. Received: {getattr(self, name)}")
         if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
             raise UsageError(f"steps-per-epoch: expected 1 or more. Received: {self.steps_per_epoch}")
+        if self.shuffle_window is not None and self.shuffle_window < 1:
+            raise UsageError(f"shuffle-window: expected 1 or more. Received: {self.shuffle_window}")
         if self.seed < 0:
             raise UsageError(f"seed: expected 0 or more. Received: {self.seed}")
         if self.features.n_mels < self.network.least_mels:
