@@ -54,7 +54,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("shuffle_window", [None, 8])
 @pytest.mark.parametrize("name", ["files", "plain"])
 def test_batches_are_equal_bit_for_bit(place, name, shuffle_window):
-    """Catches twins that do not find each other, spans that are lost, and an order that asks whether there are shards."""
+    """Catches twins that do not find each other, lost spans, and an order that asks whether there are shards."""
     made = []
     for folder in (place / name, place / f"{name}-shards"):
         train_set = read_set(folder, seed=4).split("train")
@@ -128,9 +128,10 @@ def test_weights_from_shards_equal_those_from_files_also_after_a_stop(place, tmp
         saving(self, epoch, logs)
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(callbacks.SavedState, "on_epoch_end", stop)
+    monkeypatch.setattr(callbacks.SavedState, "on_epoch_end", stop)
+    with pytest.raises(KeyboardInterrupt):
         fit(tmp_path / "stopped", settings, read_set(place / "files-shards", seed=5))
+    monkeypatch.undo()
     resumed = fit(tmp_path / "stopped", settings, read_set(place / "files-shards", seed=5))
     for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
