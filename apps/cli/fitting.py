@@ -26,7 +26,7 @@ OURS = ("selection", "windows", "meta", "stack_folds")
 
 NETWORK_ONLY = (
     *("recipe", "resume", "config", "epochs", "batch_size", "learning_rate", "patience", "network", "minutes"),
-    "shuffle_window",
+    *("shuffle_window", "strategy", "mixed_precision"),
 )
 """Arguments that only networks take."""
 

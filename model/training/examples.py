@@ -19,7 +19,7 @@ from scipy.signal import lfilter
 
 from audio import manifest, shards
 from audio.cleaning import speech_frames
-from audio.errors import ManifestError
+from audio.errors import ManifestError, ToolkitError
 from audio.labels import HYBRID, LABELS, REAL, label_index, label_of
 from audio.segments import SAMPLE_RATE
 from audio.sharding import layout
@@ -427,6 +427,17 @@ def _mask(spectrogram: Float, augmentation: Augmentation, features: FeatureConfi
         spectrogram[start : start + length] = 0.0
 
 
+class Share(NamedTuple):
+    """Which parts of each batch are made here: `here` of `of`, from `first` on."""
+
+    first: int = 0
+    here: int = 1
+    of: int = 1
+
+
+WHOLE = Share()
+
+
 class _Kind(NamedTuple):
     """Pairs of twins, or the other clips."""
 
@@ -544,8 +555,13 @@ class Batches:
         if at_once or windows != self.windows(step - 1):
             sharded.expect(clip.path for clip in self.nearby(turn, [at + 1 for at in windows]).clips)
 
-    def batch(self, step: int) -> tuple[Float, Float, Float, Float]:
-        """Compute batch `step`.
+    @property
+    def examples_per_batch(self) -> int:
+        """Windows of a batch: `batch_size`, or fewer where the set has fewer."""
+        return self.batch_size if self.splices is not None else sum(map(len, self.units(0)))
+
+    def batch(self, step: int, part: int = 0, *, of: int = 1) -> tuple[Float, Float, Float, Float]:
+        """Compute batch `step`, or one of equal parts of it, end to end the whole.
 
         Returns
         -------
@@ -554,11 +570,22 @@ class Batches:
         """
         if self.splices is not None:
             spliced = [Spliced(each) for each in self.splices.batch(step)]
-            return _stack([self._single(recording, spliced, (step, i)) for i, recording in enumerate(spliced)])
+            each = len(spliced) // of
+            some = range(part * each, (part + 1) * each)
+            return _stack([self._single(spliced[i], spliced, (step, i)) for i in some])
         turn, partners = step // self.steps_per_pass, self.training_set
         if self.shuffle_window is not None:
             partners = self.nearby(turn, self.windows(step))
-        return _stack([made for unit in self.units(step) for made in self._examples(unit, partners, turn)])
+        units = self.units(step)
+        each = sum(map(len, units)) // of
+        first, last = part * each, (part + 1) * each
+        found: list[Example] = []
+        place = 0
+        for unit in units:
+            if place < last and place + len(unit) > first:  # twins may stand on both sides of a cut
+                found += self._examples(unit, partners, turn)[max(0, first - place) : last - place]
+            place += len(unit)
+        return _stack(found)
 
     def _examples(self, unit: tuple[int, ...], partners: TrainingSet, turn: int) -> Sequence[Example]:
         one = self.training_set[unit[0]]
@@ -613,9 +640,28 @@ def _with_boundaries(batch: tuple[Float, Float, Float, Float]) -> tuple[Float, .
 
 
 def stream(
-    batches: Batches, *, first_step: int, n_steps: int, helpers: Collection[str] = ()
+    batches: Batches,
+    *,
+    first_step: int,
+    n_steps: int,
+    helpers: Collection[str] = (),
+    share: Share = WHOLE,
+    faults: list[ToolkitError] | None = None,
 ) -> tf.data.Dataset:
     """Wrap batches `first_step` to `n_steps` as a `tf.data` pipeline that works one batch ahead of the network.
+
+    Parameters
+    ----------
+    batches
+        All of them.
+    first_step, n_steps
+        Which.
+    helpers
+        Heads that only training has.
+    share
+        Which parts of each; they come one after the other.
+    faults
+        Where an error is put that a recording made: what TensorFlow raises instead holds its traceback as text.
 
     Yields
     ------
@@ -627,9 +673,15 @@ def stream(
     assert batches.window.features is not None
     n_bands = batches.window.features.n_bands
 
-    def made(step: int) -> tuple[Float, ...]:
-        batches.read_ahead(step, at_once=step == first_step)
-        return _with_boundaries(batches.batch(step))
+    def made(number: int) -> tuple[Float, ...]:
+        step, part = divmod(number, share.here)
+        try:
+            batches.read_ahead(step, at_once=step == first_step)
+            return _with_boundaries(batches.batch(step, share.first + part, of=share.of))
+        except ToolkitError as error:
+            if faults is not None:
+                faults.append(error)
+            raise
 
     def load(step: Any) -> Any:
         features, frames, weights, classes, changes = tf.numpy_function(
@@ -646,5 +698,5 @@ def stream(
         heard = {**dict.fromkeys(heads, weights), "clip_logits": tf.ones(tf.shape(classes)[:1])}
         return features, targets, heard
 
-    steps = tf.data.Dataset.range(first_step, n_steps)
+    steps = tf.data.Dataset.range(first_step * share.here, n_steps * share.here)
     return steps.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)
