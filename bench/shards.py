@@ -7,7 +7,7 @@
 
 The set is made here: syllables of noise, whose content costs what speech costs. All four train one network by the same
 batches, a few steps at a time in turns, so that another program's work disturbs all alike; the first turn is not
-counted. Prints medians and ratios in Markdown, and what making a batch costs beside training on it.
+counted. Prints medians and ratios in Markdown, and the processor time of a step, which other programs change less.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ class InMemory(TrainingSet):
         return self.held[index]
 
 
-def _measured(files: Path, sharded: Path, options: argparse.Namespace) -> dict[str, list[float]]:
-    """Return steps a second of each turn, by what feeds the network; and seconds to make a batch."""
+def _measured(files: Path, sharded: Path, options: argparse.Namespace) -> dict[str, list[tuple[float, float]]]:
+    """Return wall and processor seconds of a step in each turn, by what feeds the network."""
     import tensorflow as tf
 
     from model.networks import config_type
@@ -122,36 +122,33 @@ def _measured(files: Path, sharded: Path, options: argparse.Namespace) -> dict[s
     readies = {name: prepare(settings, each) for name, each in sets.items()}
     model = readies["files"].model
     first = list(readies["samples"].stream(0, options.steps))
-    began = time.perf_counter()
-    for step in range(options.steps):
-        readies["files"].batches.batch(step)
-    making = (time.perf_counter() - began) / options.steps
-
     stacked = tf.data.Dataset.from_tensor_slices(tf.nest.map_structure(lambda *parts: tf.stack(parts), *first))
     feeds: dict[str, Callable[[], Any]] = {"batches": lambda: stacked}
     for name in sets:
         feeds[name] = lambda name=name: readies[name].stream(0, options.steps)  # type: ignore[misc]
-    found: dict[str, list[float]] = {name: [] for name in feeds}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in feeds}
     for turn in range(options.turns + 1):
         for name, feed in feeds.items():
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), time.process_time()
             model.fit(feed(), verbose=0, shuffle=False)
+            took, work = time.perf_counter() - began, time.process_time() - worked
             if turn:
-                found[name].append(options.steps / (time.perf_counter() - began))
-    return {**found, "making": [making]}
+                found[name].append((took / options.steps, work / options.steps))
+    return found
 
 
-def _print(found: dict[str, list[float]], options: argparse.Namespace) -> None:
-    making = found.pop("making")[0]
-    medians = {name: statistics.median(each) for name, each in found.items()}
+def _print(found: dict[str, list[tuple[float, float]]], options: argparse.Namespace) -> None:
+    rates = {name: [1 / took for took, _ in each] for name, each in found.items()}
+    medians = {name: statistics.median(each) for name, each in rates.items()}
     told = f"{options.clips} clips, batches of {options.batch_size}, seed {options.seed}, {options.network}"
     print(f"{told}, augmentation: {options.augmentation}; {options.turns} turns of {options.steps} steps\n")
-    print("| fed from | steps a second, median (lowest to highest) | of batches in memory | of samples in memory |")
-    print("|---|---|---|---|")
+    heads = ("fed from", "steps a second, median (lowest to highest)", "of batches in memory", "of samples in memory")
+    print(f"| {' | '.join(heads)} | processor seconds a step |")
+    print("|---|---|---|---|---|")
     for name, rate in medians.items():
-        spread = f"{rate:.2f} ({min(found[name]):.2f} to {max(found[name]):.2f})"
-        print(f"| {name} | {spread} | {rate / medians['batches']:.2f} | {rate / medians['samples']:.2f} |")
-    print(f"\nmaking a batch, alone on a thread: {1000 * making:.0f} ms; a step: {1000 / medians['batches']:.0f} ms")
+        spread = f"{rate:.2f} ({min(rates[name]):.2f} to {max(rates[name]):.2f})"
+        work = statistics.median(work for _, work in found[name])
+        print(f"| {name} | {spread} | {rate / medians['batches']:.2f} | {rate / medians['samples']:.2f} | {work:.2f} |")
 
 
 if __name__ == "__main__":

@@ -68,8 +68,9 @@ def fit(
         if not (state and state["stopped"]) and first_epoch < settings.epochs:
             with callbacks.Interrupt() as interrupt, ready.faults_told():
                 ready.train(first_epoch, settings.epochs, [*others, saved, interrupt])
-        best = without_helpers(keras.saving.load_model(home / "best.keras"))
-    return best if team is ALONE and settings.precision == SINGLE else _plain(best, settings)
+        is_plain = team is ALONE and settings.precision == SINGLE
+        best = without_helpers(keras.saving.load_model(home / "best.keras", compile=is_plain))
+    return best if is_plain else _plain(best, settings)
 
 
 def _plain(model: keras.Model, settings: TrainSettings) -> keras.Model:

@@ -35,10 +35,10 @@ learning_rate = 0.01
 [features]
 n_mels = 32
 [network]
-channels = [4]
-band_strides = [8]
+architecture = "cnn"
+channels = [4, 4]
+band_strides = [8, 1]
 dense_units = 8
-recurrent_units = 4
 dropout = 0.0
 """
 
