@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from audio import shards
 from audio.atomic import replacing
 from audio.errors import ManifestError, SegmentError
 from audio.labels import FAKE, LABELS, REAL
@@ -182,13 +183,15 @@ def write_manifest(path: str | os.PathLike[str], clips: Iterable[Clip]) -> None:
         _add(by_path, clip)
     try:
         with replacing(path) as beside, beside.open("wb") as file:
-            file.writelines(_to_json(clip) for clip in by_path.values())
+            file.writelines(to_line(clip) for clip in by_path.values())
     except OSError as error:
         raise ManifestError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def resolve(manifest_path: str | os.PathLike[str], clip: Clip) -> Path:
     """Return where the file of `clip` lies, as an absolute path; it need not exist.
+
+    In a sharded set it is a path into one of its shards (`audio.shards`).
 
     Parameters
     ----------
@@ -198,10 +201,13 @@ def resolve(manifest_path: str | os.PathLike[str], clip: Clip) -> Path:
     Raises
     ------
     ManifestError
-        When the path leaves the folder of the set, by a symbolic link for example.
+        When the path leaves the folder of the set, by a symbolic link for example; when the set's shards are broken.
     """
     given = Path(manifest_path)
-    folder = (given if given.is_dir() else given.parent).resolve()
+    folder = given if given.is_dir() else given.parent
+    if (sharded := shards.opened(folder)) is not None:
+        return sharded.address(clip.path)
+    folder = folder.resolve()
     found = (folder / clip.path).resolve()
     if not found.is_relative_to(folder):
         raise ManifestError(f"{given}: {clip.path!r} leads out of the set's folder")
@@ -324,7 +330,8 @@ def _from_cell(cell: str) -> tuple[Segment, ...]:
         raise ManifestError(f"{SEGMENTS_COLUMN}: {expected}, received {cell[:60]!r}") from None
 
 
-def _to_json(clip: Clip) -> bytes:
+def to_line(clip: Clip) -> bytes:
+    """Return a clip as a line of a manifest, with its line feed; raises `ManifestError` for what JSON cannot say."""
     facts = {field.name: getattr(clip, field.name) for field in fields(Clip)}
     facts["segments"] = [_segment_to_json(segment) for segment in clip.segments]
     try:

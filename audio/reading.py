@@ -3,8 +3,9 @@
 `_pieces` decodes, checks, downmixes and resamples a file piece by piece. `read` joins the pieces under caps,
 `blocks` cuts them anew, without caps unless told, so both give the same samples. WAV, FLAC, OGG, MP3 and their like go
 through libsndfile; the rest, or what libsndfile refuses, through an ffmpeg process that may open nothing but
-this one file, and only as one of the containers that `audio.ffmpeg` names. Sound that still comes, which
-`audio.hearing` and `audio.microphone` give, passes through `resampled_mono`.
+this one file, and only as one of the containers that `audio.ffmpeg` names; recordings in a shard come from
+`audio.shards`. Sound that still comes, which `audio.hearing` and `audio.microphone` give, passes through
+`resampled_mono`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from audio.errors import AudioError, LimitError, UsageError
 from audio.ffmpeg import AS_AU, CONTAINERS, PLAIN_WORDS, ffmpeg_version, find_ffmpeg, finish, read_au_header, running
 from audio.levels import to_int16
 from audio.segments import SAMPLE_RATE
+from audio.shards import ShardedSet, inside
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -147,6 +149,10 @@ def inspect(path: str | os.PathLike[str]) -> FileFacts:
         As `read`, as far as that shows before decoding.
     """
     path = Path(path)
+    if (found := inside(path)) is not None:
+        whole, number = found
+        kind = "PCM_16" if whole.records[number]["width"] == 2 else "FLOAT"
+        return FileFacts("WAV", kind, SAMPLE_RATE, 1, "a shard")
     file = _open_soundfile(path)
     if file is None:
         return _inspected_by_ffmpeg(path)
@@ -197,6 +203,8 @@ def read_span(path: str | os.PathLike[str], onset: int, offset: int) -> Samples:
     if not 0 <= onset <= offset:
         raise UsageError(f"span: expected 0 <= onset <= offset, received {onset} and {offset}")
     path = Path(path)
+    if (found := inside(path)) is not None:
+        return found[0].samples(found[1], onset, offset)
     span = _sought(path, onset, offset)
     return _decoded_to(path, onset, offset) if span is None else span
 
@@ -370,6 +378,9 @@ def opened(path: Path) -> Iterator[Stream]:
     EngineError
         When it needs ffmpeg and there is none.
     """
+    if (found := inside(path)) is not None:
+        yield Stream(SAMPLE_RATE, 1, _from_shard(*found))
+        return
     file = _open_soundfile(path)
     if file is None:
         with _ffmpeg(path) as stream:
@@ -377,6 +388,14 @@ def opened(path: Path) -> Iterator[Stream]:
     else:
         with file:
             yield Stream(file.samplerate, file.channels, _from_soundfile(path, file, n_frames=file.frames))
+
+
+def _from_shard(whole: ShardedSet, number: int) -> Iterator[Samples]:
+    """Yield a recording in a shard, float32 (n, 1), a piece at a time."""
+    onset = 0
+    while len(piece := whole.samples(number, onset, onset + PIECE_VALUES)):
+        yield piece[:, None]
+        onset += len(piece)
 
 
 def _open_soundfile(path: Path) -> soundfile.SoundFile | None:

@@ -24,7 +24,10 @@ METAS = ("logistic", "xgboost")
 OURS = ("selection", "windows", "meta", "stack_folds")
 """Arguments that networks do not take."""
 
-NETWORK_ONLY = ("recipe", "resume", "config", "epochs", "batch_size", "learning_rate", "patience", "network", "minutes")
+NETWORK_ONLY = (
+    *("recipe", "resume", "config", "epochs", "batch_size", "learning_rate", "patience", "network", "minutes"),
+    *("shuffle_window", "strategy", "mixed_precision"),
+)
 """Arguments that only networks take."""
 
 _log = logging.getLogger(__name__)

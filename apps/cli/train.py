@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from model.training.recordings import Splices
     from model.training.settings import TrainSettings
     from model.training.splits import Division
+    from model.training.team import Team
     from synth.order import Order
 
 HELP = "Train the CNN -> SimpleRNN -> LSTM detector, or another network, on a set of real, fake and hybrid clips."
@@ -34,6 +36,8 @@ examples:
   python train_cnnrnnlstm.py --recipe recipe.toml --epochs 20        train on splices made on the fly
   python train_cnnrnnlstm.py --data data/mine --from-pretrained      start from the weights that come with the toolkit
   python train_cnnrnnlstm.py --data data/mine --network gru          train another network (docs/networks.md)
+  python train_cnnrnnlstm.py --data data/mine --shards data/tars     from a few large files (docs/training_at_scale.md)
+  python train_cnnrnnlstm.py --data data/tars --strategy mirrored    on all GPUs of this machine, or of several: docs
   python train_cnnrnnlstm.py --data data/mine --folds 5              cross-validation by speaker and generator
   python train_cnnrnnlstm.py --data data/mine --classical forest     hand-made features and a random forest instead
   python train_cnnrnnlstm.py --data data/mine --stack runs/a runs/b  a stack of runs; the like: docs/classical.md
@@ -48,10 +52,16 @@ bundle/ (the model), metrics.json, log.csv, curves.png, tensorboard/."""
 RUNS = Path("runs")
 """Where runs go unless told otherwise, and where `script.py` looks for the newest."""
 
-SETTINGS = ("epochs", "batch_size", "seed", "learning_rate", "patience", "window_s")
+STRATEGIES = ("one", "mirrored", "multi-worker")
+"""Those of `model.training.team`, for `--help` without loading it."""
+
+SETTINGS = ("epochs", "batch_size", "seed", "learning_rate", "patience", "window_s", "shuffle_window")
 """Arguments that are settings of the run under the same name; None leaves the default."""
 
-NOT_RESUMED = ("out", "config", "from_pretrained", "network", "minutes", "folds", "fold", "leaky_split")
+NOT_RESUMED = (
+    *("out", "config", "shards", "check_shards"),
+    *("from_pretrained", "network", "minutes", "folds", "fold", "leaky_split", "mixed_precision"),
+)
 """Other arguments that say what a run is; one that goes on knows it."""
 
 FINE_TUNING_RATE = 1e-3
@@ -66,6 +76,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--data", type=Path, metavar="DIR", help="the set to train on")
     where.add_argument("--recipe", type=Path, metavar="FILE", help="train on endless splices by this recipe")
     where.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run that was stopped")
+    parser.add_argument(
+        "--shards", type=Path, metavar="DIR", help="write the set there as shards, unless that is done; train from them"
+    )
+    parser.add_argument("--check-shards", action="store_true", help="first hash the shards, which reads all of them")
     parser.add_argument(
         "--from-pretrained",
         type=Path,
@@ -109,6 +123,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--window-s", type=float, help="seconds that the network sees at once (default: 4)")
     parser.add_argument(
+        "--shuffle-window", type=int, metavar="N", help="shuffle so many clips together, not all: for distant storage"
+    )
+    parser.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        metavar="NAME",
+        help=f"who trains: {', '.join(STRATEGIES)}; all GPUs here, or all workers in TF_CONFIG (default: one)",
+    )
+    parser.add_argument(
+        "--mixed-precision",
+        choices=("bfloat16", "float16"),
+        metavar="TYPE",
+        help="compute in 16 bits on a GPU, bfloat16 or float16; weights and the exported model stay float32",
+    )
+    parser.add_argument(
         "-j", "--workers", type=int, default=os.cpu_count() or 1, help="processes that splice (default: all cores)"
     )
     fitting.add_arguments(parser)
@@ -125,6 +154,8 @@ def run(arguments: argparse.Namespace) -> int:
         When the set, the recipe or the run is broken.
     """
     divisions = _divisions(arguments)
+    _check_team(arguments)
+    _shard(arguments)
     if fitting.is_asked_for(arguments):
         return fitting.run(arguments, RUNS, divisions)
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
@@ -132,6 +163,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--resume goes on with the run's own settings; it takes no other argument")
     if arguments.minutes is not None and (arguments.recipe is not None or arguments.epochs is not None):
         raise UsageError("--minutes: decides the epochs on a set; it goes with neither --epochs nor --recipe")
+    if arguments.shuffle_window is not None and arguments.recipe is not None:
+        raise UsageError("--shuffle-window: shuffles the clips of a set; it does not go with --recipe")
     order = _read_order(arguments.recipe) if arguments.recipe is not None else None
     if arguments.from_pretrained is not None:
         read_bundle(arguments.from_pretrained).require_network("--from-pretrained")
@@ -139,29 +172,102 @@ def run(arguments: argparse.Namespace) -> int:
 
     load_tensorflow()
     from model.training.folds import as_text, is_finished, sum_up
+    from model.training.team import ONE, open_team
 
-    if arguments.resume is None:
+    team = open_team(arguments.strategy or ONE)
+    if arguments.mixed_precision is not None:
+        given["precision"] = _precision(arguments.mixed_precision)
+    folder, runs = arguments.out or Path("."), []
+    if team.is_chief and arguments.resume is None:
         folder = arguments.out or _new_folder(arguments)
         runs = _started(arguments, folder, {**_settings(arguments), **given}, order, divisions)
-    else:
+    elif team.is_chief:
         folder, runs = arguments.resume, _resumed(arguments.resume)
-    _log.info("run: %s (after a stop, go on with --resume %s)", folder, folder)
-    for each, settings in runs:
-        if len(runs) == 1 or not is_finished(each):
-            _train(each, settings, workers=arguments.workers)
+    if team.is_chief:
+        _log.info("run: %s (after a stop, go on with --resume %s)", folder, folder)
+    todo = [(each, settings) for each, settings in runs if len(runs) == 1 or not is_finished(each)]
+    for each, settings in _told(team, todo, arguments.data):
+        _train(each, settings, workers=arguments.workers, team=team)
     if len(runs) > 1:
         print(f"\n{as_text(sum_up(folder, [each for each, _ in runs]))}", flush=True)
     return 0
 
 
-def _train(folder: Path, settings: TrainSettings, *, workers: int) -> None:
+def _check_team(arguments: argparse.Namespace) -> None:
+    """Refuse what only a process on its own can do, by `UsageError`."""
+    alone = {"multi-worker": ("recipe", "minutes", "shards"), "mirrored": ("minutes",)}.get(arguments.strategy, ())
+    if unfit := [f"--{name}" for name in alone if getattr(arguments, name) is not None]:
+        raise UsageError(f"--strategy {arguments.strategy} takes no {', '.join(unfit)}")
+
+
+def _precision(kind: str) -> str:
+    """Return the setting for a type of 16 bits.
+
+    Raises
+    ------
+    UsageError
+        When there is no GPU.
+    """
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        raise UsageError("--mixed-precision: expected a GPU, found none: without one it is slower, and gains nothing")
+    return f"mixed_{kind}"
+
+
+def _told(
+    team: Team, runs: Sequence[tuple[Path, TrainSettings]], data: Path | None
+) -> list[tuple[Path, TrainSettings]]:
+    """Return the runs that the chief has begun; a worker reads them from the set that it was given itself."""
+    from model.training.settings import TrainSettings
+
+    if not team.is_spread:
+        return list(runs)
+    content = json.dumps([[str(folder), settings.to_json()] for folder, settings in runs])
+    told = json.loads(team.told(content.encode() if team.is_chief else b""))
+    found = [(Path(folder), TrainSettings.from_json(settings)) for folder, settings in told]
+    if any(settings.splices is not None for _, settings in found):
+        raise UsageError("--strategy multi-worker: expected a run on a set, received one on a recipe")
+    if data is None or team.is_chief:
+        return found
+    return [(folder, replace(settings, data=str(data))) for folder, settings in found]
+
+
+def _shard(arguments: argparse.Namespace) -> None:
+    """Write the set as shards, if asked to, and let those be the set; check them, if asked to.
+
+    Raises
+    ------
+    UsageError
+        When there is no set, or none of shards, to do so with.
+    ToolkitError
+        When the shards cannot be written, or are not as they were written.
+    """
+    if arguments.data is None and (arguments.shards is not None or arguments.check_shards):
+        raise UsageError("--shards and --check-shards: expected --data beside them")
+    if arguments.shards is not None:
+        from audio.sharding import write_shards
+
+        write_shards(arguments.data, arguments.shards, workers=arguments.workers)
+        arguments.data = arguments.shards
+    if arguments.check_shards:
+        from audio import shards
+
+        if (found := shards.opened(arguments.data)) is None:
+            raise UsageError(f"--check-shards: expected a sharded set. Received: {arguments.data}")
+        found.check()
+
+
+def _train(folder: Path, settings: TrainSettings, *, workers: int, team: Team) -> None:
     """Train one run and print its table."""
     from model.training.run import train
     from model.training.runs import report
 
     with _splices(settings, workers=workers) as splices:
-        print(report(train(folder, settings, splices)), flush=True)
-    _log.info("model: %s", folder / "bundle")
+        tables = train(folder, settings, splices, team=team)
+    if team.is_chief:
+        print(report(tables), flush=True)
+        _log.info("model: %s", folder / "bundle")
 
 
 def _divisions(arguments: argparse.Namespace) -> list[Division]:

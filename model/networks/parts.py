@@ -98,12 +98,14 @@ def with_heads(
     helpers
         Which of `HELPERS` it gets.
     """
-    frames = layers.Dense(1, activation="sigmoid", name="frames")(x)
-    clip_logits = layers.Dense(len(LABELS), name="clip_logits")(_pooled(x, frames, config.pooling, units))
+    # float32 also where the rest computes in 16 bits: losses are taken of these.
+    frames = layers.Dense(1, activation="sigmoid", name="frames", dtype="float32")(x)
+    pooled = _pooled(x, frames, config.pooling, units)
+    clip_logits = layers.Dense(len(LABELS), name="clip_logits", dtype="float32")(pooled)
     outputs = {"frames": frames, "clip_logits": clip_logits}
     for name, source in (("early", early), ("boundaries", x)):
         if name in helpers:
-            outputs[name] = layers.Dense(1, activation="sigmoid", name=name)(source)
+            outputs[name] = layers.Dense(1, activation="sigmoid", name=name, dtype="float32")(source)
     return keras.Model(spectrogram, outputs, name=config.architecture)
 
 

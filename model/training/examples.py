@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import soxr
 from scipy.signal import lfilter
 
-from audio import manifest
+from audio import manifest, shards
 from audio.cleaning import speech_frames
-from audio.errors import ManifestError
+from audio.errors import ManifestError, ToolkitError
 from audio.labels import HYBRID, LABELS, REAL, label_index, label_of
 from audio.segments import SAMPLE_RATE
+from audio.sharding import layout
 from model.features import FRAME_HOP_SAMPLES, FeatureConfig, log_mel
+from model.training.order import order_of, window_at, windows_of
 from model.training.recordings import Filed, Recording, Spliced, Splices
 from model.training.splits import OWN_SPLITS, Division, divide
 
@@ -65,7 +67,7 @@ class TrainingSet(Sequence[Recording]):
 def read_set(
     folder: Path, *, seed: int, needed: tuple[str, ...] = ("train", "dev"), division: Division = OWN_SPLITS
 ) -> TrainingSet:
-    """Read a set: its `manifest.jsonl`, or plain `real/ fake/ hybrid/` folders split by a seeded draw.
+    """Read a set: its `manifest.jsonl`, or plain `real/`, `fake/`, `hybrid/` split by a draw; or shards of either.
 
     A plain folder says nothing about speakers, so its splits (70 % train, 15 % dev, 15 % test of each class) may
     share voices and its test figures are not figures on unheard voices.
@@ -89,7 +91,11 @@ def read_set(
         When it cannot be divided so.
     """
     listing = folder / "manifest.jsonl"
-    if listing.is_file():
+    sharded = shards.opened(folder)
+    if sharded is not None and not sharded.listed:
+        drawn = _drawn_splits(manifest.read_manifest(listing), seed)
+        found = TrainingSet(listing, divide(drawn, division, seed=seed), has_spans=False)
+    elif listing.is_file():
         clips = divide(manifest.read_manifest(listing), division, seed=seed)
         found = TrainingSet(listing, clips, has_spans=True)
     else:
@@ -421,6 +427,26 @@ def _mask(spectrogram: Float, augmentation: Augmentation, features: FeatureConfi
         spectrogram[start : start + length] = 0.0
 
 
+class Share(NamedTuple):
+    """Which parts of each batch are made here: `here` of `of`, from `first` on."""
+
+    first: int = 0
+    here: int = 1
+    of: int = 1
+
+
+WHOLE = Share()
+
+
+class _Kind(NamedTuple):
+    """Pairs of twins, or the other clips."""
+
+    units: tuple[tuple[int, ...], ...]
+    each: int
+    """How many are in a batch."""
+    window: int | None
+
+
 @dataclass(frozen=True)
 class Batches:
     """Every batch of a run, by its number: batch `step` belongs to pass `step // steps_per_pass`.
@@ -434,6 +460,8 @@ class Batches:
     seed: int
     augmentation: Augmentation | None = Augmentation()
     splices: Splices | None = None
+    shuffle_window: int | None = None
+    """How many clips are shuffled together and may be mixed with each other (`model.training.order`); None: all."""
 
     @cached_property
     def twins(self) -> tuple[tuple[int, int], ...]:
@@ -443,7 +471,13 @@ class Batches:
         clips = self.training_set.clips
         places = {clip.path: i for i, clip in enumerate(clips) if clip.label == REAL}
         pairs = ((places[clip.source_clip], i) for i, clip in enumerate(clips) if clip.source_clip in places)
-        return tuple((i, j) for i, j in pairs if clips[i].n_samples == clips[j].n_samples > 0)
+        paired = ((i, j) for i, j in pairs if clips[i].n_samples == clips[j].n_samples > 0)
+        return tuple(paired if self.shuffle_window is None else sorted(paired, key=lambda pair: self._places[pair[0]]))
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        """Where each clip would lie in shards."""
+        return {index: place for place, index in enumerate(layout(self.training_set.clips))}
 
     @property
     def swap_share(self) -> float:
@@ -454,7 +488,8 @@ class Batches:
     def singles(self) -> tuple[int, ...]:
         """The other clips."""
         paired = {i for pair in self.twins for i in pair}
-        return tuple(i for i in range(len(self.training_set.clips)) if i not in paired)
+        found = (i for i in range(len(self.training_set.clips)) if i not in paired)
+        return tuple(found if self.shuffle_window is None else sorted(found, key=self._places.__getitem__))
 
     @property
     def pairs_per_batch(self) -> int:
@@ -475,14 +510,58 @@ class Batches:
     def units(self, step: int) -> list[tuple[int, ...]]:
         """Which clips batch `step` holds, twins together: a pass visits no clip twice, in an order of its own."""
         number, position = divmod(step, self.steps_per_pass)
-        n_pairs = self.pairs_per_batch
-        n_singles = self.batch_size - 2 * n_pairs
-        pairs = _order(self.seed, number, len(self.twins))[position * n_pairs : (position + 1) * n_pairs]
-        singles = _order(self.seed, number, len(self.singles))[position * n_singles : (position + 1) * n_singles]
-        return [*(self.twins[i] for i in pairs), *((self.singles[i],) for i in singles)]
+        found: list[tuple[int, ...]] = []
+        for kind in self._kinds:
+            order = order_of(self.seed, number, len(kind.units), window=kind.window)
+            found += [kind.units[i] for i in order[position * kind.each : (position + 1) * kind.each]]
+        return found
 
-    def batch(self, step: int) -> tuple[Float, Float, Float, Float]:
-        """Compute batch `step`.
+    @cached_property
+    def _kinds(self) -> tuple[_Kind, ...]:
+        """What a batch is put together from."""
+        n_pairs, window = self.pairs_per_batch, self.shuffle_window
+        return (
+            _Kind(self.twins, n_pairs, None if window is None else max(1, window // 2)),
+            _Kind(tuple((i,) for i in self.singles), self.batch_size - 2 * n_pairs, window),
+        )
+
+    def windows(self, step: int) -> tuple[int, ...]:
+        """In which windows of its pass batch `step` begins, of pairs and of the other clips."""
+        number, position = divmod(step, self.steps_per_pass)
+        return tuple(
+            window_at(self.seed, number, len(kind.units), window=kind.window, place=position * kind.each)
+            for kind in self._kinds
+        )
+
+    def nearby(self, number: int, windows: Sequence[int]) -> TrainingSet:
+        """Return the clips of windows of pass `number`, of none where a kind has no such window."""
+        found: list[int] = []
+        for kind, at in zip(self._kinds, windows, strict=True):
+            parts = windows_of(self.seed, number, len(kind.units), window=kind.window)
+            if kind.each and at < len(parts):
+                found += [i for place in parts[at] for i in kind.units[place]]
+        return replace(self.training_set, clips=tuple(self.training_set.clips[i] for i in found))
+
+    def read_ahead(self, step: int, *, at_once: bool = False) -> None:
+        """Where a window begins, let the system fetch the next one, of a sharded set; `at_once`: this one as well."""
+        if self.shuffle_window is None or self.splices is not None:
+            return
+        if (sharded := shards.opened(self.training_set.manifest_path.parent)) is None:
+            return
+        turn, position = divmod(step, self.steps_per_pass)
+        windows, at_once = self.windows(step), at_once or position == 0
+        if at_once:
+            sharded.expect(clip.path for clip in self.nearby(turn, windows).clips)
+        if at_once or windows != self.windows(step - 1):
+            sharded.expect(clip.path for clip in self.nearby(turn, [at + 1 for at in windows]).clips)
+
+    @property
+    def examples_per_batch(self) -> int:
+        """Windows of a batch: `batch_size`, or fewer where the set has fewer."""
+        return self.batch_size if self.splices is not None else sum(map(len, self.units(0)))
+
+    def batch(self, step: int, part: int = 0, *, of: int = 1) -> tuple[Float, Float, Float, Float]:
+        """Compute batch `step`, or one of equal parts of it, end to end the whole.
 
         Returns
         -------
@@ -491,27 +570,34 @@ class Batches:
         """
         if self.splices is not None:
             spliced = [Spliced(each) for each in self.splices.batch(step)]
-            return _stack([self._single(recording, spliced, (step, i)) for i, recording in enumerate(spliced)])
-        turn = step // self.steps_per_pass
-        return _stack([made for unit in self.units(step) for made in self._examples(unit, turn)])
+            each = len(spliced) // of
+            some = range(part * each, (part + 1) * each)
+            return _stack([self._single(spliced[i], spliced, (step, i)) for i in some])
+        turn, partners = step // self.steps_per_pass, self.training_set
+        if self.shuffle_window is not None:
+            partners = self.nearby(turn, self.windows(step))
+        units = self.units(step)
+        each = sum(map(len, units)) // of
+        first, last = part * each, (part + 1) * each
+        found: list[Example] = []
+        place = 0
+        for unit in units:
+            if place < last and place + len(unit) > first:  # twins may stand on both sides of a cut
+                found += self._examples(unit, partners, turn)[max(0, first - place) : last - place]
+            place += len(unit)
+        return _stack(found)
 
-    def _examples(self, unit: tuple[int, ...], turn: int) -> Sequence[Example]:
+    def _examples(self, unit: tuple[int, ...], partners: TrainingSet, turn: int) -> Sequence[Example]:
         one = self.training_set[unit[0]]
         if len(unit) == 1:
-            return [self._single(one, self.training_set, (turn, unit[0]))]
+            return [self._single(one, partners, (turn, unit[0]))]
         assert self.augmentation is not None
         twins, seed = (one, self.training_set[unit[1]]), (self.seed, turn, unit[0])
-        return twin_examples(twins, self.training_set, window=self.window, seed=seed, augmentation=self.augmentation)
+        return twin_examples(twins, partners, window=self.window, seed=seed, augmentation=self.augmentation)
 
     def _single(self, recording: Recording, partners: Sequence[Recording], seed: tuple[int, int]) -> Example:
         rng = np.random.default_rng((self.seed, *seed))
         return example(recording, partners, window=self.window, rng=rng, augmentation=self.augmentation)
-
-
-@lru_cache(maxsize=4)
-def _order(seed: int, number: int, n_clips: int) -> npt.NDArray[np.int64]:
-    """The order of the clips in one pass: drawn once, not for each batch."""
-    return np.random.default_rng((seed, number)).permutation(n_clips)
 
 
 def fixed_windows(training_set: TrainingSet, window: Window) -> tuple[Float, ...]:
@@ -554,9 +640,28 @@ def _with_boundaries(batch: tuple[Float, Float, Float, Float]) -> tuple[Float, .
 
 
 def stream(
-    batches: Batches, *, first_step: int, n_steps: int, helpers: Collection[str] = ()
+    batches: Batches,
+    *,
+    first_step: int,
+    n_steps: int,
+    helpers: Collection[str] = (),
+    share: Share = WHOLE,
+    faults: list[ToolkitError] | None = None,
 ) -> tf.data.Dataset:
     """Wrap batches `first_step` to `n_steps` as a `tf.data` pipeline that works one batch ahead of the network.
+
+    Parameters
+    ----------
+    batches
+        All of them.
+    first_step, n_steps
+        Which.
+    helpers
+        Heads that only training has.
+    share
+        Which parts of each; they come one after the other.
+    faults
+        Where an error is put that a recording made: what TensorFlow raises instead holds its traceback as text.
 
     Yields
     ------
@@ -568,9 +673,19 @@ def stream(
     assert batches.window.features is not None
     n_bands = batches.window.features.n_bands
 
+    def made(number: int) -> tuple[Float, ...]:
+        step, part = divmod(number, share.here)
+        try:
+            batches.read_ahead(step, at_once=step == first_step)
+            return _with_boundaries(batches.batch(step, share.first + part, of=share.of))
+        except ToolkitError as error:
+            if faults is not None:
+                faults.append(error)
+            raise
+
     def load(step: Any) -> Any:
         features, frames, weights, classes, changes = tf.numpy_function(
-            lambda number: _with_boundaries(batches.batch(int(number))), [step], [tf.float32] * 5, stateful=False
+            lambda number: made(int(number)), [step], [tf.float32] * 5, stateful=False
         )
         features.set_shape((None, None, n_bands))
         frames.set_shape((None, None, 1))
@@ -583,5 +698,5 @@ def stream(
         heard = {**dict.fromkeys(heads, weights), "clip_logits": tf.ones(tf.shape(classes)[:1])}
         return features, targets, heard
 
-    steps = tf.data.Dataset.range(first_step, n_steps)
+    steps = tf.data.Dataset.range(first_step * share.here, n_steps * share.here)
     return steps.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)

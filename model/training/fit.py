@@ -10,57 +10,74 @@ RUN/metrics.json      the test table
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
-from audio.errors import ModelError
+from audio.errors import ModelError, ToolkitError, UsageError
 from audio.labels import HYBRID, LABELS, label_index
 from model import metrics
 from model.bundle import read_bundle
 from model.networks import build
 from model.networks.parts import HELPERS, without_helpers
 from model.training import callbacks
-from model.training.examples import Batches, TrainingSet, fixed_windows, stream
+from model.training.examples import WHOLE, Batches, Share, TrainingSet, fixed_windows, stream
 from model.training.recordings import Splices
-from model.training.settings import TrainSettings
+from model.training.settings import SINGLE, TrainSettings
+from model.training.team import ALONE, Team, as_on_one_device, train_together
 
 MAX_WATCHED = 1_000
 """Dev clips looked at after each epoch, spread evenly over the split; the calibration at the end takes them all."""
 
 
 def fit(
-    run: Path, settings: TrainSettings, training_set: TrainingSet, splices: Splices | None = None
+    run: Path,
+    settings: TrainSettings,
+    training_set: TrainingSet,
+    splices: Splices | None = None,
+    *,
+    team: Team = ALONE,
 ) -> keras.Model:
     """Train, or go on training, and return the network at its best dev score.
 
     Trains on `splices` where they are given, else on the training split of the set; the dev split chooses. The same
     settings on the same set give bit-identical weights, in one go or resumed after a kill: every random draw derives
-    from (seed, epoch, step), ops are deterministic, and the state is saved whole after each epoch.
+    from (seed, epoch, step), ops are deterministic, and the state is saved whole after each epoch. A team takes the
+    same steps to the rounding of sums (`model.training.team`).
+
+    Raises
+    ------
+    ToolkitError
+        When a recording cannot be read, the state is broken, or a worker of the team is gone.
     """
-    ready = prepare(settings, training_set, splices)
-    model, each = ready.model, ready.steps_per_epoch
-    state = callbacks.read_state(run / "state")
-    first_epoch = state["epoch"] if state else 0
-    saved, others = _callbacks(run, settings, each, training_set.split("dev"), first_epoch)
-    if state:
-        saved.restore(state, model)
-    elif settings.start_from is not None:
-        begin_with(model, Path(settings.start_from))
-    if not (state and state["stopped"]) and first_epoch < settings.epochs:
-        with callbacks.Interrupt() as interrupt:
-            model.fit(
-                ready.stream(first_epoch * each, settings.epochs * each),
-                epochs=settings.epochs,
-                initial_epoch=first_epoch,
-                steps_per_epoch=each,
-                callbacks=[*others, saved, interrupt],
-                shuffle=False,
-                verbose=0,
-            )
-    return without_helpers(keras.saving.load_model(run / "best.keras"))
+    ready = prepare(settings, training_set, splices, team=team)
+    with team.home(run) as home:
+        state = callbacks.read_state(home / "state")
+        first_epoch = state["epoch"] if state else 0
+        saved, others = _callbacks(home, settings, ready, training_set.split("dev"), first_epoch)
+        with team.scope():
+            if state:
+                saved.restore(state, ready.model)
+            elif settings.start_from is not None:
+                begin_with(ready.model, Path(settings.start_from))
+        if not (state and state["stopped"]) and first_epoch < settings.epochs:
+            with callbacks.Interrupt() as interrupt, ready.faults_told():
+                ready.train(first_epoch, settings.epochs, [*others, saved, interrupt])
+        is_plain = team is ALONE and settings.precision == SINGLE
+        best = without_helpers(keras.saving.load_model(home / "best.keras", compile=is_plain))
+    return best if is_plain else _plain(best, settings)
+
+
+def _plain(model: keras.Model, settings: TrainSettings) -> keras.Model:
+    """Return a network of float32 for one device with the weights of one that was trained otherwise."""
+    plain = without_helpers(build(settings.features, settings.network))
+    plain.set_weights(model.get_weights())
+    return plain
 
 
 class Ready(NamedTuple):
@@ -71,27 +88,90 @@ class Ready(NamedTuple):
     batches: Batches
     helpers: tuple[str, ...]
     steps_per_epoch: int
+    team: Team
+    faults: list[ToolkitError]
+    """What went wrong in the making of batches."""
 
-    def stream(self, first_step: int, n_steps: int) -> Any:
-        """Return the batches from `first_step` up to `n_steps` as `model.fit` wants them."""
-        return stream(self.batches, first_step=first_step, n_steps=n_steps, helpers=self.helpers)
+    def stream(self, first_step: int, n_steps: int, share: Share = WHOLE) -> Any:
+        """Return the batches from `first_step` up to `n_steps`, or parts of them, as `model.fit` wants them."""
+        return stream(
+            self.batches, first_step=first_step, n_steps=n_steps, helpers=self.helpers, share=share, faults=self.faults
+        )
+
+    def train(self, first_epoch: int, epochs: int, listeners: list[keras.callbacks.Callback]) -> None:
+        """Train from one epoch to another."""
+        if self.team is not ALONE:
+            train_together(self, first_epoch=first_epoch, epochs=epochs, callbacks=listeners)
+            return
+        self.model.fit(
+            self.stream(first_epoch * self.steps_per_epoch, epochs * self.steps_per_epoch),
+            epochs=epochs,
+            initial_epoch=first_epoch,
+            steps_per_epoch=self.steps_per_epoch,
+            callbacks=listeners,
+            shuffle=False,
+            verbose=0,
+        )
+
+    @contextmanager
+    def faults_told(self) -> Iterator[None]:
+        """Raise what went wrong with a recording instead of what TensorFlow makes of it."""
+        import tensorflow as tf
+
+        try:
+            yield
+        except (tf.errors.OpError, ToolkitError):
+            if self.faults:
+                raise self.faults[0] from None
+            raise
 
 
-def prepare(settings: TrainSettings, training_set: TrainingSet, splices: Splices | None = None) -> Ready:
-    """Build the network of a run and what it learns from; the seed decides every number in it."""
+def prepare(
+    settings: TrainSettings, training_set: TrainingSet, splices: Splices | None = None, *, team: Team = ALONE
+) -> Ready:
+    """Build the network of a run and what it learns from; the seed decides every number in it.
+
+    Raises
+    ------
+    UsageError
+        When batches cannot be dealt to the team in equal parts.
+    """
     import tensorflow as tf
 
     keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
     train = training_set.split("train")
     batches = Batches(
-        train, settings.window, settings.batch_size, settings.seed, settings.augmentation, splices=splices
+        train,
+        settings.window,
+        settings.batch_size,
+        settings.seed,
+        settings.augmentation,
+        splices=splices,
+        shuffle_window=settings.shuffle_window,
     )
     each = settings.steps_per_epoch or batches.steps_per_pass
     helpers = tuple(name for name in HELPERS if name in settings.loss_weights)
-    model = build(settings.features, settings.network, helpers=helpers)
-    compile_model(model, settings, batches, n_steps=settings.epochs * each)
-    return Ready(model, batches, helpers, each)
+    if batches.examples_per_batch % team.size:
+        told = f"batches of {batches.examples_per_batch} windows on {team.size} devices"
+        raise UsageError(f"--batch-size: expected a batch that can be dealt out equally. Received: {told}")
+    with team.scope(), precision(settings.precision):
+        model = build(settings.features, settings.network, helpers=helpers)
+        compile_model(model, settings, batches, n_steps=settings.epochs * each)
+        if team is not ALONE:
+            as_on_one_device(model, team.size)
+    return Ready(model, batches, helpers, each, team, [])
+
+
+@contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Let networks that are built here compute by a policy of Keras', one of `model.training.settings.PRECISIONS`."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def begin_with(model: keras.Model, bundle: Path) -> None:
@@ -162,16 +242,16 @@ def class_weights(batches: Batches) -> list[float]:
 
 
 def _callbacks(
-    run: Path, settings: TrainSettings, steps_per_epoch: int, dev: TrainingSet, first_epoch: int
+    run: Path, settings: TrainSettings, ready: Ready, dev: TrainingSet, first_epoch: int
 ) -> tuple[callbacks.SavedState, list[keras.callbacks.Callback]]:
     watch: dict[str, Any] = {"monitor": "dev_score", "mode": "max"}
     best = keras.callbacks.ModelCheckpoint(str(run / "best.keras"), save_best_only=True, **watch)
     patience = keras.callbacks.EarlyStopping(patience=settings.patience, **watch)
     saved = callbacks.SavedState(run / "state", {"best": best, "patience": patience})
     return saved, [
-        callbacks.DevScore(dev_evaluation(dev, settings)),
+        callbacks.DevScore(_dev_evaluation(dev, settings, ready.team)),
         callbacks.SeededEpochs(settings.seed),
-        callbacks.Console(settings.epochs, steps_per_epoch, first_epoch),
+        *([callbacks.Console(settings.epochs, ready.steps_per_epoch, first_epoch)] if ready.team.is_chief else []),
         callbacks.Log(run / "log.csv", first_epoch),
         keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False),
         best,
@@ -181,8 +261,24 @@ def _callbacks(
 
 def _predict(model: keras.Model, features: Any, batch_size: int) -> dict[str, Any]:
     """As `model.predict`, without the input pipeline that it makes anew (and TensorFlow complains about) each time."""
-    parts = [model.predict_on_batch(features[i : i + batch_size]) for i in range(0, len(features), batch_size)]
+    import tensorflow as tf
+
+    alone = model.distribute_strategy.num_replicas_in_sync == 1
+    # In a team, `predict_on_batch` would gather what all of its devices say.
+    called = model.predict_on_batch if alone else tf.function(lambda part: model(part, training=False))
+    parts = [called(features[i : i + batch_size]) for i in range(0, len(features), batch_size)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _dev_evaluation(dev: TrainingSet, settings: TrainSettings, team: Team) -> Any:
+    """As `dev_evaluation`; of several processes the chief looks and tells the others, so that all stop together."""
+    look = dev_evaluation(dev, settings) if team.is_chief else None
+
+    def evaluate(model: keras.Model) -> dict[str, float]:
+        found = look(model) if look is not None else {}
+        return dict(json.loads(team.told(json.dumps(found).encode())))
+
+    return evaluate if team.is_spread else look
 
 
 def dev_evaluation(dev: TrainingSet, settings: TrainSettings) -> Any:

@@ -17,11 +17,14 @@ from model.training.fit import fit
 from model.training.recordings import Splices
 from model.training.runs import finish, write_cost
 from model.training.settings import TrainSettings
+from model.training.team import ALONE, Team
 
 log = logging.getLogger(__name__)
 
 
-def train(run: Path, settings: TrainSettings, splices: Splices | None = None) -> dict[str, Table]:
+def train(
+    run: Path, settings: TrainSettings, splices: Splices | None = None, *, team: Team = ALONE
+) -> dict[str, Table]:
     """Train in folder `run`, go on where it stopped, and leave a bundle and `metrics.json` there.
 
     Parameters
@@ -32,15 +35,18 @@ def train(run: Path, settings: TrainSettings, splices: Splices | None = None) ->
         What was asked for; `settings.data` is the set that chooses and tests.
     splices
         Training examples made on the fly, instead of the training split of the set.
+    team
+        Who trains it together.
 
     Returns
     -------
-    the table of each test split that the set has (`model.training.evaluate.evaluate`)
+    the table of each test split that the set has (`model.training.evaluate.evaluate`); none for a worker that is not
+    the chief, which has nothing left to do and leaves nothing
 
     Raises
     ------
     ToolkitError
-        When the set or the state of the run is broken.
+        When the set or the state of the run is broken, or a worker of the team is gone.
     """
     needed = ("train", "dev") if splices is None else ("dev",)
     training_set = read_set(Path(settings.data), seed=settings.seed, needed=needed, division=settings.division)
@@ -50,7 +56,9 @@ def train(run: Path, settings: TrainSettings, splices: Splices | None = None) ->
             " no segment EER, and splits may share voices",
             settings.data,
         )
-    model = fit(run, settings, training_set, splices)
+    model = fit(run, settings, training_set, splices, team=team)
+    if not team.is_chief:
+        return {}
     state = read_state(run / "state")
     write_cost(run, parameters=model.count_params(), cpu_seconds=state["cpu_seconds"] if state else 0.0)
     draw_curves(run / "log.csv", run / "curves.png")

@@ -30,6 +30,11 @@ from model.training.examples import Augmentation, Window
 from model.training.runs import SETTINGS_NAME, read_settings
 from model.training.splits import OWN_SPLITS, Division
 
+SINGLE = "float32"
+
+PRECISIONS = (SINGLE, "mixed_bfloat16", "mixed_float16")
+"""Keras' policies: mixed ones compute in 16 bits, which GPUs do faster."""
+
 TABLES: Mapping[str, type] = {"features": FeatureConfig, "network": BaseConfig, "augmentation": Augmentation}
 """Settings that have settings of their own; those of the network depend on which it is."""
 
@@ -60,10 +65,14 @@ class TrainSettings:
     """Focusing parameter of the focal losses (Lin et al., ICCV 2017; 2 was their best, 0 is plain cross-entropy)."""
     steps_per_epoch: int | None = None
     """Batches after which dev is looked at and the state is saved; None: a pass over the training clips."""
+    shuffle_window: int | None = None
+    """Clips that are shuffled together, for storage that likes reads in order (`model.training.order`); None: all."""
     start_from: str | None = None
     """Bundle whose weights training begins with; None: random weights."""
     division: Division = OWN_SPLITS
     """Other splits than those of the set."""
+    precision: str = SINGLE
+    """What a network computes in while it is trained, one of `PRECISIONS`; its weights and heads are float32 always."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     splices: Mapping[str, Any] | None = None
     """What training examples are spliced from on the fly, in the words of whoever does it; None: those of the set."""
@@ -87,6 +96,10 @@ class TrainSettings:
                 raise UsageError(f"{name.replace('_', '-')}: expected 0 or more. Received: {getattr(self, name)}")
         if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
             raise UsageError(f"steps-per-epoch: expected 1 or more. Received: {self.steps_per_epoch}")
+        if self.shuffle_window is not None and self.shuffle_window < 1:
+            raise UsageError(f"shuffle-window: expected 1 or more. Received: {self.shuffle_window}")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"precision: expected one of {', '.join(PRECISIONS)}. Received: {self.precision!r}")
         if self.seed < 0:
             raise UsageError(f"seed: expected 0 or more. Received: {self.seed}")
         if self.features.n_mels < self.network.least_mels:
