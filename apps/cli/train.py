@@ -172,11 +172,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     load_tensorflow()
     from model.training.folds import as_text, is_finished, sum_up
-    from model.training.team import ONE, open_team
+    from model.training.team import ONE, mixed_precision, open_team
 
     team = open_team(arguments.strategy or ONE)
     if arguments.mixed_precision is not None:
-        given["precision"] = _precision(arguments.mixed_precision)
+        given["precision"] = mixed_precision(arguments.mixed_precision)
     folder, runs = arguments.out or Path("."), []
     if team.is_chief and arguments.resume is None:
         folder = arguments.out or _new_folder(arguments)
@@ -198,21 +198,6 @@ def _check_team(arguments: argparse.Namespace) -> None:
     alone = {"multi-worker": ("recipe", "minutes", "shards"), "mirrored": ("minutes",)}.get(arguments.strategy, ())
     if unfit := [f"--{name}" for name in alone if getattr(arguments, name) is not None]:
         raise UsageError(f"--strategy {arguments.strategy} takes no {', '.join(unfit)}")
-
-
-def _precision(kind: str) -> str:
-    """Return the setting for a type of 16 bits.
-
-    Raises
-    ------
-    UsageError
-        When there is no GPU.
-    """
-    import tensorflow as tf
-
-    if not tf.config.list_physical_devices("GPU"):
-        raise UsageError("--mixed-precision: expected a GPU, found none: without one it is slower, and gains nothing")
-    return f"mixed_{kind}"
 
 
 def _told(

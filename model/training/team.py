@@ -168,6 +168,21 @@ def open_team(name: str, *, devices: Sequence[str] | None = None) -> Team:
     return Team(tf.distribute.MultiWorkerMirroredStrategy(), is_chief=rank == 0, is_spread=True)
 
 
+def mixed_precision(kind: str) -> str:
+    """Return the setting for a type of 16 bits.
+
+    Raises
+    ------
+    UsageError
+        When there is no GPU.
+    """
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        raise UsageError("--mixed-precision: expected a GPU, found none: without one it is slower, and gains nothing")
+    return f"mixed_{kind}"
+
+
 def read_cluster(text: str | None) -> int:
     """Return this worker's place in TF_CONFIG, from 0; the first is the chief.
 
