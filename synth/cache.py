@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from synth.pcm import Pcm, to_pcm
 
 CACHE_FOLDER = "hybrid-audio-detection-toolkit"
 """Name of ours within the user's cache folder."""
+
+ADDRESSES = "addresses"
+"""Subfolder with copies of what lies at addresses, which is needed whole and not trimmed."""
 
 CACHE_MAX_BYTES = 4 * 2**30
 """Size to which a cache is trimmed, about 37 hours of speech."""
@@ -78,7 +82,10 @@ class Cache:
 
     def purge(self) -> int:
         """Remove everything kept; return how many bytes went. Other files in the folder stay."""
-        return Cache(self.folder, max_bytes=0).trim()
+        copies = self.folder / ADDRESSES
+        n_bytes = sum(path.stat().st_size for path in copies.rglob("*") if path.is_file())
+        shutil.rmtree(copies, ignore_errors=True)
+        return n_bytes + Cache(self.folder, max_bytes=0).trim()
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.wav"

@@ -20,8 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from audio.addresses import is_address
 from audio.errors import UsageError
-from synth.cache import default_cache_dir
+from audio.mirroring import mirror
+from synth.cache import ADDRESSES, default_cache_dir
 from synth.engines.command import parse_command
 from synth.making import Folders
 from synth.recipe import Recipe
@@ -29,7 +31,10 @@ from synth.recipe import Recipe
 VOICES = Path("data", "voices")
 """Where the prompts go when no genuine recordings are named."""
 
-FOLDERS = ("real", "fake", "noise", "rooms", "cache")
+SOURCES = ("real", "fake", "noise", "rooms")
+"""Entries that are folders of recordings, or addresses of such."""
+
+FOLDERS = (*SOURCES, "cache")
 
 TEXTS = ("engines", "held_out", "dev_speakers", "test_speakers", "engine_commands")
 """Entries that are lists of texts."""
@@ -99,7 +104,11 @@ def read_order(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: expected TOML: {error}") from None
     for name, value in entries.items():
         _check_entry(f"{path}: {name}", name, value)
-    return {name: path.parent / value if name in FOLDERS else value for name, value in entries.items()}
+    return {name: _placed(path.parent, value) if name in FOLDERS else value for name, value in entries.items()}
+
+
+def _placed(folder: Path, value: str) -> Path | str:
+    return value if is_address(value) else folder / value
 
 
 def _check_entry(where: str, name: str, value: object) -> None:
@@ -118,14 +127,14 @@ def _check_entry(where: str, name: str, value: object) -> None:
 def order_from(entries: Mapping[str, Any]) -> Order:
     """Make an order of entries, of a file or of the command line; what is missing has its default.
 
-    Without `real` it fetches the prompts that Debian packages.
+    Without `real` it fetches the prompts that Debian packages. What lies at addresses is copied into the cache.
 
     Raises
     ------
     UsageError
         Without `clips`, or for entries that a recipe refuses.
     ToolkitError
-        When the prompts cannot be fetched.
+        When the prompts, or recordings at an address, cannot be fetched.
     """
     from synth.prompts import fetch_prompts
 
@@ -134,12 +143,13 @@ def order_from(entries: Mapping[str, Any]) -> Order:
     given = {name: entries[name] for name in SETTINGS if entries.get(name) is not None}
     commands = tuple(parse_command(text) for text in entries.get("engine_commands") or ())
     recipe = Recipe(entries["clips"], entries.get("seed", 1), commands=commands, **given)
-    real = entries.get("real")
-    folders = Folders(
-        real if real is not None else fetch_prompts(VOICES),
-        entries.get("fake"),
-        entries.get("noise"),
-        entries.get("rooms"),
-        entries.get("cache") or default_cache_dir(),
-    )
-    return Order(recipe, folders)
+    cache = entries.get("cache") or default_cache_dir()
+    real, fake, noise, rooms = (_here(entries.get(name), cache) for name in SOURCES)
+    return Order(recipe, Folders(real or fetch_prompts(VOICES), fake, noise, rooms, cache))
+
+
+def _here(place: Path | str | None, cache: Path) -> Path | None:
+    """Return the folder of recordings; those at an address are copied into the cache first."""
+    if place is None:
+        return None
+    return mirror(str(place), cache / ADDRESSES) if is_address(str(place)) else Path(place)

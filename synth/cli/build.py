@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from pathlib import Path
 
+from audio.addresses import folder_or_address
 from audio.errors import ToolkitError
 from audio.executors import add_executor, workers_of
 
@@ -24,8 +25,21 @@ examples:
   python -m synth build --out data/mine --clips 300 --real recordings --engine-command "mytts --text {text} --out {wav}"
   python -m synth build --out data/mine --recipe recipe.toml
 
+  Recordings may lie at an address that fsspec knows (pip install -e .[ray]; for s3:// -e .[s3]); they are copied into
+  the cache first:
+
+  python -m synth build --out data/mine --clips 300 --real s3://bucket/voices
+
 A build that was stopped goes on when the same command is given again.
 """
+
+SOURCES = {
+    "real": "genuine recordings, subfolder = speaker (default: the prompts)",
+    "fake": "fake recordings, subfolder = generator",
+    "noise": "recordings of noise (default: generated)",
+    "rooms": "impulse responses of rooms (default: simulated)",
+}
+"""Options for where recordings are."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,10 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--recipe", type=Path, metavar="FILE", help="TOML file with these options; those given here win")
     add("--clips", type=int, metavar="N", help="number of clips; a third of each class")
     add("--seed", type=int, metavar="S", help="the same seed gives the same bytes (default: 1)")
-    add("--real", type=Path, metavar="DIR", help="genuine recordings, subfolder = speaker (default: the prompts)")
-    add("--fake", type=Path, metavar="DIR", help="fake recordings, subfolder = generator")
-    add("--noise", type=Path, metavar="DIR", help="recordings of noise (default: generated)")
-    add("--rooms", type=Path, metavar="DIR", help="impulse responses of rooms (default: simulated)")
+    for name, told in SOURCES.items():
+        add(f"--{name}", type=folder_or_address, metavar="DIR|URL", help=told)
     add("--engines", type=names, metavar="A,B", help="default: world,griffin-lim; see 'python -m synth engines'")
     add("--engine-command", action="append", dest="engine_commands", metavar="CMD", help="a program that synthesises")
     add("--held-out", type=names, metavar="A", help="only in test_unseen (default: lpc)")

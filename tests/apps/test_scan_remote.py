@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import fsspec
 import numpy as np
 import pytest
+from moto import server
 from tiny_model import voice
 
 from apps.cli import main as cli
@@ -21,10 +23,6 @@ from audio.errors import AudioError, LimitError, ToolkitError, UsageError
 from audio.listing import at
 from audio.reading import write_wav
 from model import Detector
-
-fsspec = pytest.importorskip("fsspec")
-pytest.importorskip("s3fs")
-server = pytest.importorskip("moto.server")
 
 ROOT = Path(__file__).parents[2]
 
