@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from audio.crew import Attempt, Outcome, Worker
+from audio.crew import Attempt, Bundle, Done, Worker, work_through
 from audio.errors import ToolkitError, UsageError
 
 AUTO = "auto"
@@ -144,8 +144,8 @@ class _Actor:
     def nothing(self) -> None:
         """Answer when ready."""
 
-    def do(self, name: str, item: Any) -> Outcome:
-        return self._attempt(name, item)
+    def do(self, bundle: Bundle) -> Done:
+        return work_through(self._attempt, bundle)
 
 
 class _Remote:
@@ -158,8 +158,8 @@ class _Remote:
         self._actor = actor.remote(attempt, here)
         self.ready: Future[Any] = self._actor.nothing.remote().future()
 
-    def submit(self, name: str, item: Any) -> Future[Outcome]:
-        answer: Future[Outcome] = self._actor.do.remote(name, item).future()
+    def submit(self, bundle: Bundle) -> Future[Done]:
+        answer: Future[Done] = self._actor.do.remote(bundle).future()
         return answer
 
     def end(self) -> None:

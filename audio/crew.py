@@ -1,22 +1,25 @@
 """Workers, what each of them is at, and what happens when one dies: for processes here as for those of a cluster.
 
-    todo ----> [ worker: at a, b waits ]
-               [ worker: at c, d waits ] ----> outcomes, in item order or as they come
-               [ worker: at e, f waits ]
+    todo ----> [ worker: at a b, c d waits ]
+               [ worker: at e f, g h waits ] ----> outcomes, in item order or as they come
+               [ worker: at i j, k l waits ]
 
-A worker does what it is given one after the other. So when one dies, by a crash, for want of memory or with its
-machine, it is known at which item it was: that one is tried again, a few times, and then told of as an error, while
-everything else goes on with a new worker. Whoever takes outcomes slowly slows the work.
+A worker does what it is given one after the other, quick items a few at a time. What it was at when it dies, by a
+crash, for want of memory or with its machine, is tried again, each item alone: so it becomes known which one ends
+workers, and that is told of as an error after a few tries, while everything else goes on with a new worker. Whoever
+takes outcomes slowly slows the work.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 from typing import Any, Protocol
 
 from audio.errors import ToolkitError
@@ -37,12 +40,24 @@ class Known(Enum):
 Todo = Iterator[tuple[str, Any]]
 """Names and items; an item may be `Known.DONE`."""
 
+Bundle = list[tuple[str, Any]]
+"""A few names and items."""
+
 Outcomes = Generator[tuple[str, Outcome | Known]]
 
-AHEAD = 2
-"""Items that a worker holds: the one that it is at, and one so that it need not wait for us."""
+Done = tuple[list[Outcome], float]
+"""What came of a few items, and how many seconds they took."""
 
-WINDOW = 16
+AHEAD = 2
+"""Bundles of items that a worker holds: the one that it is at, and one so that it need not wait for us."""
+
+BUNDLE_S = 0.25
+"""So long a bundle should take: calling a worker costs a millisecond, and what is lost with one is worked again."""
+
+MOST_BUNDLED = 16
+"""Items in a bundle at the most."""
+
+WINDOW = 2 * AHEAD * MOST_BUNDLED
 """Items for each worker that may be begun before the first of them is done, where order is kept."""
 
 TRIES = 4
@@ -60,6 +75,12 @@ WAIT_S = 30.0
 _log = logging.getLogger(__name__)
 
 
+def work_through(attempt: Attempt, bundle: Bundle) -> Done:
+    """Do what a worker was given."""
+    began = time.perf_counter()
+    return [attempt(name, item) for name, item in bundle], time.perf_counter() - began
+
+
 class Worker(Protocol):
     """Somebody who works through what they are given, in its order."""
 
@@ -69,8 +90,8 @@ class Worker(Protocol):
     lost: tuple[type[BaseException], ...]
     """What its futures raise when it has died."""
 
-    def submit(self, name: str, item: Any) -> Future[Outcome]:
-        """Give it something to do."""
+    def submit(self, bundle: Bundle) -> Future[Done]:
+        """Give it something to do: `work_through`."""
 
     def end(self) -> None:
         """Let it go."""
@@ -83,7 +104,6 @@ class _Task:
     name: str
     item: Any
     losses: int = 0
-    future: Future[Outcome] | None = None
     outcome: Outcome | Known | None = None
 
 
@@ -92,19 +112,18 @@ class _Hand:
     """A worker, and what it was given and has not answered, in that order."""
 
     worker: Worker
-    tasks: deque[_Task] = field(default_factory=deque)
+    given: deque[tuple[list[_Task], Future[Done]]] = field(default_factory=deque)
 
     @property
     def room(self) -> int:
         """How much it can be given: nothing before it is ready, or when it never will be."""
         ready = self.worker.ready
-        return AHEAD - len(self.tasks) if ready.done() and ready.exception() is None else 0
+        return AHEAD - len(self.given) if ready.done() and ready.exception() is None else 0
 
     @property
     def next(self) -> Future[Any]:
         """What it will have done next."""
-        future = self.tasks[0].future if self.tasks else None
-        return self.worker.ready if future is None else future
+        return self.given[0][1] if self.given else self.worker.ready
 
 
 def outcomes(start: Callable[[], Worker], n: int, todo: Todo, *, ordered: bool) -> Outcomes:
@@ -172,6 +191,8 @@ class _Crew:
         self._losses = 0
         """Since anything was done."""
         self._may_lose = MOST_FALSE_STARTS
+        self._size = 1
+        """Of a bundle."""
 
     def fill(self, tasks: Iterator[_Task]) -> bool:
         """Give everybody something to do, those first who have least; return whether somebody finds nothing.
@@ -184,16 +205,15 @@ class _Crew:
             self._again.append(first)
             self._hands = [_Hand(self._start()) for _ in range(self._n)]
         while (hand := max(self._hands, key=lambda each: each.room)).room:
-            task = self._again.popleft() if self._again else next(tasks, None)
-            if task is None:
+            bundle = [self._again.popleft()] if self._again else list(islice(tasks, self._size))
+            if not bundle:
                 return True
-            task.future = hand.worker.submit(task.name, task.item)
-            hand.tasks.append(task)
+            hand.given.append((bundle, hand.worker.submit([(task.name, task.item) for task in bundle])))
         return False
 
     def work(self) -> None:
         """Wait until somebody has done something, and put down what."""
-        awaited = [hand.next for hand in self._hands if hand.tasks or not hand.room]
+        awaited = [hand.next for hand in self._hands if hand.given or not hand.room]
         if not wait(awaited, timeout=WAIT_S, return_when=FIRST_COMPLETED).done:
             if not any(hand.worker.ready.done() for hand in self._hands):
                 _log.warning("no worker is ready yet: waiting for a free core")
@@ -210,11 +230,15 @@ class _Crew:
                 return
             self._may_lose = MOST_LOSSES
             if error is not None:
-                raise _cause(error, hand.tasks[0].name if hand.tasks else "")
-            if not hand.tasks:  # it is ready, and has nothing to do
+                raise _cause(error)
+            if not hand.given:  # it is ready, and has nothing to do
                 return
             self._losses = 0
-            hand.tasks.popleft().outcome = future.result()
+            bundle, _ = hand.given.popleft()
+            outcomes, seconds = future.result()
+            for task, outcome in zip(bundle, outcomes, strict=True):
+                task.outcome = outcome
+            self._size = max(1, min(MOST_BUNDLED, int(BUNDLE_S * len(bundle) / max(seconds, 1e-6))))
 
     def _replace(self, place: int, hand: _Hand, error: BaseException) -> None:
         """Take a new worker in the place of one that died; what it had waiting is done first of all."""
@@ -223,10 +247,12 @@ class _Crew:
             told = "; out of memory? Then run again with fewer workers; what is finished is kept"
             why = str(error).strip().splitlines()[-1:]
             raise ToolkitError(f"a worker process died, {self._losses} times in a row: {' '.join(why)}{told}") from None
-        if hand.tasks:
-            _log.warning("a worker died while it worked on %s", hand.tasks[0].name)
-            _blame(hand.tasks[0])
-        self._again.extend(task for task in hand.tasks if task.outcome is None)
+        if hand.given:
+            bundle, _ = hand.given[0]
+            _log.warning("a worker died while it worked on %s", " or ".join(task.name for task in bundle))
+            if len(bundle) == 1:
+                _blame(bundle[0])
+        self._again.extend(task for bundle, _ in hand.given for task in bundle if task.outcome is None)
         hand.worker.end()
         self._hands[place] = _Hand(self._start())
 
@@ -243,11 +269,7 @@ def _blame(task: _Task) -> None:
         task.outcome = (None, f"{task.name}: ended the process that worked on it, {TRIES} times")
 
 
-def _cause(error: BaseException, name: str) -> BaseException:
-    """Return what went wrong in a worker, without what Ray wraps it in, and with the item that it is about."""
+def _cause(error: BaseException) -> BaseException:
+    """Return what went wrong in a worker, without what Ray wraps it in."""
     cause = getattr(error, "cause", None)
-    if not isinstance(cause, BaseException):
-        return error
-    if not getattr(cause, "__notes__", None):
-        cause.add_note(f"while processing {name!r}")
-    return cause
+    return cause if isinstance(cause, BaseException) else error

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from audio.crew import Attempt, Outcome
+from audio.crew import Attempt, Bundle, Done, work_through
 
 _attempt: Attempt | None = None
 """What a worker process does with its items; set once, when it begins."""
@@ -26,12 +26,12 @@ class Process:
         self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_start, initargs=(attempt,))
         self.ready: Future[Any] = self._pool.submit(_nothing)
 
-    def submit(self, name: str, item: Any) -> Future[Outcome]:
+    def submit(self, bundle: Bundle) -> Future[Done]:
         """Give it something to do."""
         try:
-            return self._pool.submit(_do, name, item)
+            return self._pool.submit(_do, bundle)
         except BrokenProcessPool as error:  # it died while it had nothing to do
-            broken: Future[Outcome] = Future()
+            broken: Future[Done] = Future()
             broken.set_exception(error)
             return broken
 
@@ -59,6 +59,6 @@ def _nothing() -> None:
     """What a process answers when it is ready."""
 
 
-def _do(name: str, item: Any) -> Outcome:
+def _do(bundle: Bundle) -> Done:
     assert _attempt is not None
-    return _attempt(name, item)
+    return work_through(_attempt, bundle)
