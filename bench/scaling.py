@@ -1,7 +1,8 @@
 """`python -m bench.scaling`: one worker and two, here and on Ray; what is lost when they are killed; what costs what.
 
     --what speed    `script.py scan` of clips of 10 s by one worker and two, processes of this machine and workers of a
-                    Ray cluster, in turns: seconds on the clock, and processor time of everything that ran
+                    Ray cluster, in turns: seconds on the clock, and processor time of everything that ran. Also by one
+                    worker that has one core, with driver and cluster on it too (Linux): twice the machine, so to say
     --what kills    a scan and a build, a worker of which ends by SIGKILL every 10 s, and the driver once: each item
                     once, and the same bytes as unbroken
     --what stages   processor seconds an hour of sound: reading, features, the network, all of judging; splicing
@@ -19,6 +20,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import statistics
 import subprocess
@@ -56,6 +58,9 @@ input()
 
 LOCAL, RAY = "processes", "Ray"
 
+KEPT = ["taskset", "--cpu-list", "0"]
+"""Keeps a command, and whatever it starts, on the first core."""
+
 
 def main() -> int:
     """Run what is asked for and print its tables."""
@@ -64,6 +69,7 @@ def main() -> int:
     parser.add_argument("--real", type=Path, default=Path("data", "voices"), metavar="DIR", help="genuine speech")
     parser.add_argument("--clips", type=int, default=5_000, help="clips to scan (default: %(default)s)")
     parser.add_argument("--set", type=int, default=400, help="clips to build (default: %(default)s)")
+    parser.add_argument("--engine", choices=(LOCAL, RAY), action="append", help="of speed (default: both)")
     parser.add_argument("--turns", type=int, default=1, help="how often each is timed (default: %(default)s)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables into this document too")
     options = parser.parse_args()
@@ -85,7 +91,7 @@ def _measured(what: str, work: Work, sources: list[Path], options: argparse.Name
         samples = speech(sources, min(options.clips, 400) * CLIP_S)
         write_clips(work.clips, samples, options.clips, CLIP_S)
     if what == "speed":
-        lines = speed(work, options.clips, options.turns)
+        lines = speed(work, options.clips, options.turns, options.engine or (LOCAL, RAY))
     else:
         lines = kills(work, options.set) if what == "kills" else stages(work, sources, options.set)
     for line in lines:
@@ -94,10 +100,10 @@ def _measured(what: str, work: Work, sources: list[Path], options: argparse.Name
 
 
 @contextmanager
-def cluster() -> Iterator[str]:
-    """Lend a Ray cluster; give its address."""
+def cluster(keep: Sequence[str] = ()) -> Iterator[str]:
+    """Lend a Ray cluster, started by what `keep` says; give its address."""
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=-3, text=True
+        [*keep, sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=-3, text=True
     ) as process:
         assert process.stdout is not None
         assert process.stdin is not None
@@ -144,17 +150,20 @@ def where_of(engine: str, n: int, address: str) -> list[str]:
     return ["-j", str(n), *(["--engine", "ray", "--address", address] if engine == RAY else [])]
 
 
-def speed(work: Work, n_clips: int, turns: int) -> Iterator[str]:
+def speed(work: Work, n_clips: int, turns: int, engines: Sequence[str]) -> Iterator[str]:
     """Time the whole command in each place, in turns; yield medians and ratios."""
-    places = [(engine, n) for n in (2, 1) for engine in (LOCAL, RAY)]
+    places = [(engine, n) for n in (2, 1) for engine in engines]
     took: dict[tuple[str, int], list[tuple[float, ...]]] = {place: [] for place in places}
-    tables = set()
-    with cluster() as address:
-        for _ in range(turns):
+    tables, small = set(), []
+    for _ in range(turns):
+        with cluster() as address:
             for place in places:
                 out = work.new(".csv")
                 took[place].append(timed(work.scan(out, *where_of(*place, address))))
                 tables.add(out.read_bytes())
+        if RAY in engines and shutil.which(KEPT[0]):
+            with cluster(KEPT) as address:
+                small.append(timed([*KEPT, *work.scan(work.new(".csv"), *where_of(RAY, 1, address))])[0])
     told = "one table" if len(tables) == 1 else "TABLES DIFFER"
     yield f"{n_clips} clips of {CLIP_S} s, FLAC; medians of {turns}; {told}\n"
     yield "| workers | seconds | processor s | of that the driver | times real time |\n|---|---|---|---|---|"
@@ -162,9 +171,13 @@ def speed(work: Work, n_clips: int, turns: int) -> Iterator[str]:
     for (engine, n), (seconds, cpu_s, driver_s) in middle.items():
         alone = f"{driver_s:.1f}" if engine == RAY else ""  # elsewhere workers are its children
         yield f"| {n}, {engine} | {seconds:.1f} | {cpu_s:.1f} | {alone} | {n_clips * CLIP_S / seconds:.0f} |"
-    for engine in (LOCAL, RAY):
+    for engine in engines:
         yield f"| two over one, {engine} | {middle[engine, 1][0] / middle[engine, 2][0]:.2f} x | | | |"
-    for n in (1, 2):
+    if small:
+        seconds = statistics.median(small)
+        yield f"| 1, Ray, all of it on one core | {seconds:.1f} | | | {n_clips * CLIP_S / seconds:.0f} |"
+        yield f"| two with two cores over one with one, Ray | {seconds / middle[RAY, 2][0]:.2f} x | | | |"
+    for n in (1, 2) if len(engines) > 1 else ():
         ray, local = middle[RAY, n], middle[LOCAL, n]
         yield f"| Ray over processes, {n} | {ray[0] / local[0]:.2f} x | {ray[1] / local[1]:.2f} x | | |"
 
@@ -258,7 +271,7 @@ def _workers() -> list[psutil.Process]:
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             words = process.cmdline()
-            if words[:1] == ["ray::_Actor"] or words[0].startswith("ray::_Actor") or "spawn_main" in " ".join(words):
+            if words[0].startswith("ray::_Actor") or "spawn_main" in " ".join(words):
                 found.append(process)
     return found
 
