@@ -104,6 +104,8 @@ class _Task:
     name: str
     item: Any
     losses: int = 0
+    is_suspect: bool = False
+    """Whether a worker died while it held this: then it is worked on with nothing else in the same worker."""
     outcome: Outcome | Known | None = None
 
 
@@ -118,7 +120,9 @@ class _Hand:
     def room(self) -> int:
         """How much it can be given: nothing before it is ready, or when it never will be."""
         ready = self.worker.ready
-        return AHEAD - len(self.given) if ready.done() and ready.exception() is None else 0
+        if not ready.done() or ready.exception() is not None or (self.given and self.given[0][0][0].is_suspect):
+            return 0
+        return AHEAD - len(self.given)
 
     @property
     def next(self) -> Future[Any]:
@@ -205,6 +209,9 @@ class _Crew:
             self._again.append(first)
             self._hands = [_Hand(self._start()) for _ in range(self._n)]
         while (hand := max(self._hands, key=lambda each: each.room)).room:
+            # What Ray's workers answered last may be lost with them: who was at what is known of one item alone.
+            if self._again and hand.room < AHEAD:
+                return False
             bundle = [self._again.popleft()] if self._again else list(islice(tasks, self._size))
             if not bundle:
                 return True
@@ -250,9 +257,11 @@ class _Crew:
         if hand.given:
             bundle, _ = hand.given[0]
             _log.warning("a worker died while it worked on %s", " or ".join(task.name for task in bundle))
-            if len(bundle) == 1:
+            if bundle[0].is_suspect:
                 _blame(bundle[0])
-        self._again.extend(task for bundle, _ in hand.given for task in bundle if task.outcome is None)
+        for task in (task for bundle, _ in hand.given for task in bundle if task.outcome is None):
+            task.is_suspect = True
+            self._again.append(task)
         hand.worker.end()
         self._hands[place] = _Hand(self._start())
 

@@ -142,7 +142,7 @@ def test_lost_workers_cost_nobody_else(workers, ordered, tmp_path, capfd):
     }
     assert {row["here"] for row in rows if "error" not in row} == {os.getcwd()}
     begun = log.read_text().split()
-    assert TRIES <= begun.count("3") <= TRIES + 1  # once among others, perhaps
+    assert TRIES <= begun.count("3") <= TRIES + 2  # among others first
     assert max(begun.count(str(i)) for i in range(12) if i != 3) <= 6
     assert capfd.readouterr().out == ""
     log.unlink()

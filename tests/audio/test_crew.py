@@ -74,13 +74,19 @@ class Scripted:
         items, future = self.given[0]
         self.theatre.begun.update(items)
         if self.theatre.poison.intersection(items) or self.theatre.rng.random() < self.theatre.deaths:
-            self.dead = True
-            for _, waiting in self.given:
-                waiting.set_exception(Died())
+            self._die()
+        elif len(self.given) > 1 and self.theatre.poison.intersection(self.given[1][0]):
+            self.theatre.begun.update(self.given[1][0])
+            self._die()  # at the next bundle, before this one's answer was on its way
         else:
             del self.given[0]
             seconds = len(items) * self.theatre.rng.choice([0.001, 0.06, 1.0])
             future.set_result(([([{"item": item}], "") for item in items], seconds))
+
+    def _die(self) -> None:
+        self.dead = True
+        for _, waiting in self.given:
+            waiting.set_exception(Died())
 
     def end(self) -> None:
         self.dead = True
