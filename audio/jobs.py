@@ -28,7 +28,7 @@ from typing import IO, Any, TypeVar
 from audio.crew import Known, Outcome, Todo
 from audio.errors import ToolkitError
 from audio.executors import Workers, executor_of
-from audio.names import Names
+from audio.names import Names, names
 
 Item = TypeVar("Item")
 Row = dict[str, Any]
@@ -139,8 +139,7 @@ def _parse(path: Path | None, number: int, line: bytes) -> dict[str, Any]:
 
 def _todo(items: Iterable[Item], key: Callable[[Item], str], journal: _Journal) -> Todo:
     """Yield the items by their keys; `Known.DONE` for those in the journal."""
-    seen = Names()
-    with closing(seen):
+    with names() as seen:
         for item in items:
             if not seen.add(name := key(item)):
                 raise ToolkitError(f"key of an item: expected each once, received {name!r} twice")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 import random
@@ -14,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scanning import rows_of, scan_with
 from tiny_model import RATE, voice
 
-from apps.cli import main as cli
 from apps.cli import scan
 from audio.errors import UsageError
 from audio.locking import alone_at
@@ -40,17 +39,7 @@ def archive(tmp_path) -> Path:
 
 @pytest.fixture
 def run(tiny_bundle, capsys):
-    def run_(*arguments: object, workers: int = 1) -> tuple[int, str, str]:
-        status = cli.main(["scan", *map(str, arguments), "--model", str(tiny_bundle), "-j", str(workers)])
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return status, said.out, said.err
-
-    return run_
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+    return scan_with(tiny_bundle, capsys)
 
 
 def test_a_table_of_files_spans_and_errors(run, archive, tmp_path, tiny_bundle):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 import subprocess
@@ -15,6 +14,7 @@ import fsspec
 import numpy as np
 import pytest
 from moto import server
+from scanning import rows_of, scan_with
 from tiny_model import voice
 
 from apps.cli import main as cli
@@ -84,18 +84,7 @@ def bucket(s3, archive) -> str:
 
 @pytest.fixture
 def run(tiny_bundle, capsys):
-    def run_(*arguments: object, workers: int = 1) -> tuple[int, str, str]:
-        status = cli.main(["scan", *map(str, arguments), "--model", str(tiny_bundle), "-j", str(workers)])
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return status, said.out, said.err
-
-    return run_
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return scan_with(tiny_bundle, capsys)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import signal
 import subprocess
@@ -12,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scanning import rows_of, scan_with
 from tiny_model import voice
 
-from apps.cli import main as cli
 from audio import jobs
 from audio.errors import ToolkitError, UsageError
 from audio.listing import Item
@@ -39,18 +38,7 @@ def archive(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def run(tiny_bundle, capsys):
-    def run_(*arguments: object, workers: int = 1) -> tuple[int, str, str]:
-        status = cli.main(["scan", *map(str, arguments), "--model", str(tiny_bundle), "-j", str(workers)])
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return status, said.out, said.err
-
-    return run_
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return scan_with(tiny_bundle, capsys)
 
 
 def as_text(rows: list[dict]) -> list[dict[str, str]]:
