@@ -154,7 +154,8 @@ def speed(work: Work, n_clips: int, turns: int, engines: Sequence[str]) -> Itera
     """Time the whole command in each place, in turns; yield medians and ratios."""
     places = [(engine, n) for n in (2, 1) for engine in engines]
     took: dict[tuple[str, int], list[tuple[float, ...]]] = {place: [] for place in places}
-    tables, small = set(), []
+    tables: set[bytes] = set()
+    small: list[tuple[float, ...]] = []
     for _ in range(turns):
         with cluster() as address:
             for place in places:
@@ -163,7 +164,7 @@ def speed(work: Work, n_clips: int, turns: int, engines: Sequence[str]) -> Itera
                 tables.add(out.read_bytes())
         if RAY in engines and shutil.which(KEPT[0]):
             with cluster(KEPT) as address:
-                small.append(timed([*KEPT, *work.scan(work.new(".csv"), *where_of(RAY, 1, address))])[0])
+                small.append(timed([*KEPT, *work.scan(work.new(".csv"), *where_of(RAY, 1, address))])[:1])
     told = "one table" if len(tables) == 1 else "TABLES DIFFER"
     yield f"{n_clips} clips of {CLIP_S} s, FLAC; medians of {turns}; {told}\n"
     yield "| workers | seconds | processor s | of that the driver | times real time |\n|---|---|---|---|---|"
@@ -172,14 +173,21 @@ def speed(work: Work, n_clips: int, turns: int, engines: Sequence[str]) -> Itera
         alone = f"{driver_s:.1f}" if engine == RAY else ""  # elsewhere workers are its children
         yield f"| {n}, {engine} | {seconds:.1f} | {cpu_s:.1f} | {alone} | {n_clips * CLIP_S / seconds:.0f} |"
     for engine in engines:
-        yield f"| two over one, {engine} | {middle[engine, 1][0] / middle[engine, 2][0]:.2f} x | | | |"
+        yield f"| two over one, {engine} | {_ratios(took[engine, 1], took[engine, 2])} | | | |"
     if small:
-        seconds = statistics.median(small)
+        seconds = statistics.median(each for (each,) in small)
         yield f"| 1, Ray, all of it on one core | {seconds:.1f} | | | {n_clips * CLIP_S / seconds:.0f} |"
-        yield f"| two with two cores over one with one, Ray | {seconds / middle[RAY, 2][0]:.2f} x | | | |"
+        yield f"| two with two cores over one with one, Ray | {_ratios(small, took[RAY, 2])} | | | |"
     for n in (1, 2) if len(engines) > 1 else ():
-        ray, local = middle[RAY, n], middle[LOCAL, n]
-        yield f"| Ray over processes, {n} | {ray[0] / local[0]:.2f} x | {ray[1] / local[1]:.2f} x | | |"
+        ray, local = took[RAY, n], took[LOCAL, n]
+        yield f"| Ray over processes, {n} | {_ratios(ray, local)} | {_ratios(ray, local, 1)} | | |"
+
+
+def _ratios(above: list[tuple[float, ...]], below: list[tuple[float, ...]], column: int = 0) -> str:
+    """Return the median of the turns' ratios, and from what to what they go."""
+    ratios = sorted(one[column] / other[column] for one, other in zip(above, below, strict=True))
+    among = f" ({ratios[0]:.2f} to {ratios[-1]:.2f})" if len(ratios) > 1 else ""
+    return f"{statistics.median(ratios):.2f} x{among}"
 
 
 def timed(command: list[str]) -> tuple[float, float, float]:
