@@ -112,8 +112,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="M",
         help="as many epochs and steps as take about so much processor time here, instead of --epochs",
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings; those given here win")
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder of the run (default: runs/SET-DATE-TIME)")
+    _add_settings(parser)
+    fitting.add_arguments(parser)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Declare how it learns, and by whom."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings; those given here win")
     parser.add_argument("--epochs", type=int, help="most passes over the training clips (default: 20)")
     parser.add_argument("--batch-size", type=int, help="windows per step (default: 32)")
     parser.add_argument("--seed", type=int, help="the same seed gives the same weights (default: 0)")
@@ -140,7 +146,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-j", "--workers", type=int, default=os.cpu_count() or 1, help="processes that splice (default: all cores)"
     )
-    fitting.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

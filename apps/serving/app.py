@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response, WebSocket
 from fastapi import Path as InPath
+from fastapi.params import Depends as DependsOn
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -68,13 +69,21 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     answer_refusals(app)
-    _add_routes(app, settings, metrics)
+    guard = key_guard(settings.key)
+    _add_judging(app, guard)
+    _add_waiting(app, guard)
+    _add_watching(app, guard, metrics)
+
+    @app.websocket("/v1/stream")
+    async def stream(socket: WebSocket, format: str = "s16le:16000:1") -> None:
+        await streamed(socket, format, key=settings.key)
+
     app.add_middleware(Watched, metrics=metrics)
     return app
 
 
-def _add_routes(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
-    guard = key_guard(settings.key)
+def _add_judging(app: FastAPI, guard: list[DependsOn]) -> None:
+    """Add the routes that take recordings."""
 
     async def detect(request: Request, asked: Annotated[Asked, Query()]) -> Response:
         return await detected(request, asked)
@@ -102,6 +111,32 @@ def _add_routes(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
         **direct,
     )
 
+    @app.get("/v1/model", summary="What judges", tags=["judging"], responses=problems(401), dependencies=guard)
+    async def model(request: Request) -> schemas.Model:
+        return model_facts(request.app.state.service)
+
+
+def _add_waiting(app: FastAPI, guard: list[DependsOn]) -> None:
+    """Add the route of those who wait for a job."""
+
+    @app.get(
+        "/v1/jobs/{id}",
+        summary="What has become of a job",
+        tags=["jobs"],
+        response_model=schemas.Job,
+        responses=problems(401, 404, 422),
+        dependencies=guard,
+    )
+    async def job(request: Request, id: Annotated[str, InPath(pattern=f"^{ID}$")]) -> Response:
+        found = await asyncio.to_thread(request.app.state.service.jobs.get, id)
+        if found is None:
+            raise Refusal(404, "not_found", CODES["not_found"])
+        return JSONResponse(found.to_answer())
+
+
+def _add_watching(app: FastAPI, guard: list[DependsOn], metrics: Metrics) -> None:
+    """Add the routes of those who run the service."""
+
     @app.get("/healthz", summary="Whether the service is there", tags=["service"])
     async def healthz() -> schemas.Health:
         return schemas.Health(status="ok")
@@ -118,25 +153,3 @@ def _add_routes(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     )
     async def metrics_() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-    @app.get("/v1/model", summary="What judges", tags=["judging"], responses=problems(401), dependencies=guard)
-    async def model(request: Request) -> schemas.Model:
-        return model_facts(request.app.state.service)
-
-    @app.get(
-        "/v1/jobs/{id}",
-        summary="What has become of a job",
-        tags=["jobs"],
-        response_model=schemas.Job,
-        responses=problems(401, 404, 422),
-        dependencies=guard,
-    )
-    async def job(request: Request, id: Annotated[str, InPath(pattern=f"^{ID}$")]) -> Response:
-        found = await asyncio.to_thread(request.app.state.service.jobs.get, id)
-        if found is None:
-            raise Refusal(404, "not_found", CODES["not_found"])
-        return JSONResponse(found.to_answer())
-
-    @app.websocket("/v1/stream")
-    async def stream(socket: WebSocket, format: str = "s16le:16000:1") -> None:
-        await streamed(socket, format, key=settings.key)
