@@ -19,8 +19,9 @@ web: $(VENV)/installed  ## the page, at http://127.0.0.1:8501
 
 test: lint types tests  ## everything that CI checks
 
-lint: $(VENV)/installed  ## ruff
+lint: $(VENV)/installed  ## ruff, its style too
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 types: $(VENV)/installed  ## mypy
 	$(BIN)/mypy

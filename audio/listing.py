@@ -1,10 +1,10 @@
 """What is to be worked through: millions of recordings, each once and in a fixed order, without memory for them.
 
-    with listing() as items:
-        for item in below(Path("calls")):
-            items.add(item)
-        len(items)
-        for item in items: ...        item.key changes when the file does
+with listing() as items:
+    for item in below(Path("calls")):
+        items.add(item)
+    len(items)
+    for item in items: ...        item.key changes when the file does
 """
 
 from __future__ import annotations

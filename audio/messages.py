@@ -131,8 +131,7 @@ TEXTS: Mapping[str, str] = MappingProxyType(
         "page_downloads": "Downloads",
         "page_report": "HTML report",
         "page_too_long": (
-            "{name} is longer than {minutes:.0f} minutes. For long recordings: python script.py detect FILE, "
-            "or scan."
+            "{name} is longer than {minutes:.0f} minutes. For long recordings: python script.py detect FILE, or scan."
         ),
         "page_unreadable": "This file cannot be read as a recording. {error}",
         "page_genuine_clip": "Genuine recording",

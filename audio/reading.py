@@ -93,9 +93,7 @@ DEFAULT_LIMITS = Limits()
 """Half an hour and 2 GiB: what one file given by a user may turn into."""
 
 
-def read(
-    path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS, channel: int | None = None
-) -> Samples:
+def read(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS, channel: int | None = None) -> Samples:
     """Read a whole recording.
 
     Parameters

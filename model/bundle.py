@@ -253,8 +253,11 @@ def _check_kind(kind: str, files: tuple[str, ...]) -> None:
 def _lies_inside(name: str) -> bool:
     """Whether a path leads to a file below the folder it is in, on every system."""
     path = PurePosixPath(name)
-    return path.as_posix() == name and not path.is_absolute() and not {"..", "."} & {*path.parts} and not (
-        set(name) & set("\\:")
+    return (
+        path.as_posix() == name
+        and not path.is_absolute()
+        and not {"..", "."} & {*path.parts}
+        and not (set(name) & set("\\:"))
     )
 
 

@@ -116,6 +116,7 @@ def stats_png(stats: Stats) -> bytes:
 
 def pair_png(across: Column, up: Column, *, answer: Answer) -> bytes:
     """Draw one fact over another, a point for each clip of the two classes of a question."""
+
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         for name, wanted, style in zip(answer.question.classes, (False, True), POINTS, strict=True):

@@ -227,9 +227,7 @@ def _clips(rows: Sequence[jobs.Row], intake: Intake, *, seed: int) -> Iterator[C
     known = {clip.path: replace(clip, segments=(), text="", sources=()) for clip in intake.recordings}
     for row in rows:
         source = row["source"]
-        yield replace(
-            known[source["path"]], path=row["path"], n_samples=row["n_samples"], sources=(source,), seed=seed
-        )
+        yield replace(known[source["path"]], path=row["path"], n_samples=row["n_samples"], sources=(source,), seed=seed)
 
 
 def _finish(

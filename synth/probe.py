@@ -156,9 +156,7 @@ class Trial:
         raise TooFewError(f"expected each class from two source recordings or more, received {n_groups}")
 
 
-def auc(
-    scores: Floats, positive: Bools, *, weights: Floats | None = None, folds: Ints | None = None
-) -> Floats:
+def auc(scores: Floats, positive: Bools, *, weights: Floats | None = None, folds: Ints | None = None) -> Floats:
     """Return the area under the ROC curve: how often a positive scores above a negative, ties counting half.
 
     Parameters

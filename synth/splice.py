@@ -249,9 +249,7 @@ def excerpt(piece: Piece, sources: Mapping[int, Pcm]) -> npt.NDArray[np.float64]
 
 def tilted(samples: npt.NDArray[np.floating], tilt_db: float) -> npt.NDArray[np.float64]:
     """Lean the spectrum of samples (n,) by `tilt_db` per octave, without any phase; float64 (n,)."""
-    return weighted(
-        samples, lambda hz: 10.0 ** (tilt_db * np.log2(np.clip(hz, *TILT_RANGE_HZ) / TILT_PIVOT_HZ) / 20.0)
-    )
+    return weighted(samples, lambda hz: 10.0 ** (tilt_db * np.log2(np.clip(hz, *TILT_RANGE_HZ) / TILT_PIVOT_HZ) / 20.0))
 
 
 def _cut(piece: Piece, sources: Mapping[int, Pcm]) -> AudioSegment:

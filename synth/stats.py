@@ -260,8 +260,7 @@ def _length_tables(stats: Stats) -> Iterator[Table]:
     told = {name: values for name, values in groups.items() if values}
     header = ("seconds", "number", *(f"{q:.0%}" for q in QUANTILES))
     rows = (
-        (name, str(len(values)), *(f"{s:.2f}" for s in np.quantile(values, QUANTILES)))
-        for name, values in told.items()
+        (name, str(len(values)), *(f"{s:.2f}" for s in np.quantile(values, QUANTILES))) for name, values in told.items()
     )
     yield Table(header, tuple(rows))
 

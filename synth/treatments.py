@@ -152,8 +152,6 @@ def _there_and_back(samples: Samples, rate_hz: int) -> Samples:
 def _equalised(samples: Samples, bands_db: tuple[float, ...]) -> Samples:
     """Filter without phase: gains in dB, linear between the centres on a logarithmic scale of frequency."""
     centres = np.log2(BANDS_HZ)
-    filtered = weighted(
-        samples, lambda hz: 10.0 ** (np.interp(np.log2(np.maximum(hz, 1.0)), centres, bands_db) / 20.0)
-    )
+    filtered = weighted(samples, lambda hz: 10.0 ** (np.interp(np.log2(np.maximum(hz, 1.0)), centres, bands_db) / 20.0))
     peak = float(np.abs(filtered).max(initial=0.0))
     return np.asarray(filtered / max(peak, 1.0), dtype=np.float32)

@@ -101,5 +101,3 @@ def _bands() -> onnx.ModelProto:
 def copied(bundle: Path, folder: Path) -> Path:
     """Copy a bundle, to be spoilt."""
     return Path(shutil.copytree(bundle, folder))
-
-

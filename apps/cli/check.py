@@ -32,6 +32,7 @@ verdict that falls with the first of them was not worth much; one that holds may
 
 SCHEMA_VERSION = 1
 
+
 @dataclass(frozen=True)
 class Held:
     """What became of a verdict after one change."""

@@ -136,9 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
     return FOUND if asked else status
 
 
-def _judge(
-    clip: str, arguments: argparse.Namespace, *, detector: Detector, place: Path
-) -> tuple[list[Detection], int]:
+def _judge(clip: str, arguments: argparse.Namespace, *, detector: Detector, place: Path) -> tuple[list[Detection], int]:
     """Judge one clip, print the results and draw them if asked to; return them, and the exit status."""
     from audio.reading import inspect, read
     from model.judging.detector import SCHEMA_VERSION

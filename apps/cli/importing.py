@@ -82,9 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _imported(
-    file: Path, arguments: argparse.Namespace, out: Path, recordings: list[Path]
-) -> tuple[list[Clip], int]:
+def _imported(file: Path, arguments: argparse.Namespace, out: Path, recordings: list[Path]) -> tuple[list[Clip], int]:
     """Return the clips that a label file tells of, and the exit status."""
     from audio.labelfiles import read_labels
 

@@ -52,9 +52,7 @@ def systems() -> dict[str, System]:
         System(name, each.summary, partial(_fixed, ("--network", name)), is_network=True)
         for name, each in ARCHITECTURES.items()
     ]
-    classical = [
-        System(name, summary, partial(_fixed, ("--classical", name))) for name, summary in CLASSICAL.items()
-    ]
+    classical = [System(name, summary, partial(_fixed, ("--classical", name))) for name, summary in CLASSICAL.items()]
     composed = [
         System(
             EMBEDDINGS,

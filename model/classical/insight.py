@@ -300,4 +300,3 @@ def components(rows: Numbers) -> Components:
 def band_edges_hz() -> list[tuple[int, int]]:
     """Return the bands of the mean spectrum, from and to, in Hz."""
     return [(i * BAND_HZ, (i + 1) * BAND_HZ) for i in range(N_BANDS)]
-

@@ -1,9 +1,9 @@
 """Which features a classical system reads: all, those that do not repeat others, those that tell most, or mixtures.
 
-    none                  all of them
-    correlation           without those that another one gives away
-    mutual-information    of these, the ones that tell most about the class
-    pca                   all of them, turned into their principal components
+none                  all of them
+correlation           without those that another one gives away
+mutual-information    of these, the ones that tell most about the class
+pca                   all of them, turned into their principal components
 """
 
 from __future__ import annotations

@@ -97,9 +97,7 @@ def _calibration_figure(given: Sample) -> Figure:
     return Figure("ece", "expected calibration error", VERDICTS, error, n=len(told), note=note)
 
 
-def ranking_figures(
-    given: Sample, operating: Operating | None, *, asv: AsvErrors | None = None
-) -> Iterator[Figure]:
+def ranking_figures(given: Sample, operating: Operating | None, *, asv: AsvErrors | None = None) -> Iterator[Figure]:
     """Yield the figures of the clip scores; none for a system without. Clips without a score are left out.
 
     `asv` brings the cost in tandem with a speaker verification system.

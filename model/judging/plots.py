@@ -87,9 +87,7 @@ def save_picture(
         raise ToolkitError(f"{path}: the picture cannot be written: {error.strerror}") from None
 
 
-def picture_png(
-    samples: Samples, *, detection: Detection, title: str, explanation: Explanation | None = None
-) -> bytes:
+def picture_png(samples: Samples, *, detection: Detection, title: str, explanation: Explanation | None = None) -> bytes:
     """Return the picture as PNG. Arguments as for `save_picture`; raises `ToolkitError` when Matplotlib is missing."""
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -48,9 +48,7 @@ DEFAULT_RUNTIME = "onnx"
 class Network:
     """A trained network that can be run, whatever runs it."""
 
-    def __init__(
-        self, path: Path, opener: Callable[[Path], Session] = onnx_session, *, batches: bool = False
-    ) -> None:
+    def __init__(self, path: Path, opener: Callable[[Path], Session] = onnx_session, *, batches: bool = False) -> None:
         """Load the network in a file, or a folder; `batches`: it may be run on several windows together.
 
         Raises

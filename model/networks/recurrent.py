@@ -1,9 +1,9 @@
 """What the purely recurrent networks share: all but the cell.
 
-    features     (batch, time, bands)
-    dense        (batch, frames, units)
-    recurrences  (batch, frames, units)   layers of one cell over one another
-    heads        see `model.networks.parts`; `early` before the recurrences
+features     (batch, time, bands)
+dense        (batch, frames, units)
+recurrences  (batch, frames, units)   layers of one cell over one another
+heads        see `model.networks.parts`; `early` before the recurrences
 """
 
 from __future__ import annotations

@@ -320,9 +320,7 @@ def _cut(recording: Recording, window_samples: int, rng: np.random.Generator | N
     return tiled[onset : onset + window_samples], truth[onset : onset + window_samples]
 
 
-def _varied(
-    recording: Recording, window_samples: int, augmentation: Augmentation, rng: np.random.Generator
-) -> Cut:
+def _varied(recording: Recording, window_samples: int, augmentation: Augmentation, rng: np.random.Generator) -> Cut:
     """A window at another speed: more or less of the recording, resampled to the window's length."""
     if augmentation.max_speed_change == 0:
         return _cut(recording, window_samples, rng)

@@ -16,7 +16,7 @@ from audio.segments import SAMPLE_RATE, Segment
 MANY = [name for name, kind in FORMATS.items() if kind.many]
 ONE = [name for name in FORMATS if name not in MANY]
 SPANS = (Segment(54_720, 65_600, confidence=0.88), Segment(126_080, 132_961))
-CLIP = Labelled("calls/a b, é\t\"c\".wav", SPANS, 160_001, "hybrid")
+CLIP = Labelled('calls/a b, é\t"c".wav', SPANS, 160_001, "hybrid")
 
 
 @st.composite

@@ -36,9 +36,7 @@ def test_the_set_is_made_of_its_seed(tmp_path):
 
 def test_ratios_are_of_medians(capsys):
     """Catches a ratio of the best turn of one to the worst of another."""
-    options = argparse.Namespace(
-        clips=9, batch_size=4, seed=1, network="cnn", augmentation="default", turns=3, steps=2
-    )
+    options = argparse.Namespace(clips=9, batch_size=4, seed=1, network="cnn", augmentation="default", turns=3, steps=2)
     rates = {"batches": [4.0, 5.0, 9.0], "samples": [4.0, 4.0, 4.0], "files": [1.0, 3.0, 3.0], "shards": [4.5]}
     shards._print({name: [(1 / rate, 0.5) for rate in each] for name, each in rates.items()}, options)
     rows = [line.split("|")[2:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:]

@@ -80,7 +80,10 @@ def test_a_clip_is_summed_up_whatever_its_length(config):
     model = build(features, config, helpers=("early", "boundaries"))
     made = model.predict(noise(features, 9), verbose=0)
     assert {name: value.shape for name, value in made.items()} == {
-        "frames": (1, 9, 1), "clip_logits": (1, 3), "early": (1, 9, 1), "boundaries": (1, 9, 1)
+        "frames": (1, 9, 1),
+        "clip_logits": (1, 3),
+        "early": (1, 9, 1),
+        "boundaries": (1, 9, 1),
     }
 
 

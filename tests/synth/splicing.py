@@ -46,8 +46,6 @@ def plans(label: str, count: int, *, kind: str, reverse: bool = False) -> list[S
     material = material_for(base_fake, span_fake, kind=kind)
     share = (0.15, 0.98) if reverse else (0.02, 0.85)
     return [
-        choose_plan(
-            np.random.default_rng((7, k)), material, Shape(48_000 + 480 * (k % 100), kind, speech_share=share)
-        )
+        choose_plan(np.random.default_rng((7, k)), material, Shape(48_000 + 480 * (k % 100), kind, speech_share=share))
         for k in range(count)
     ]

@@ -302,6 +302,7 @@ def test_only_the_splits_asked_for(built: Built, tmp_path: Path) -> None:
 
 def test_a_full_disk_is_one_line(built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a traceback, or a clip half-written, when there is no room; then the same command goes on."""
+
     def full(path: Path, pcm: object) -> None:
         raise OSError(28, "No space left on device")
 

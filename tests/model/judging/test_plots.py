@@ -71,9 +71,7 @@ def test_an_explanation_reads_in_grey(judged, tiny_bundle):
 
 def test_an_empty_explanation_is_drawn(judged, tiny_bundle, tmp_path):
     samples, detection = judged
-    explanation = replace(
-        Detector(tiny_bundle).explain(samples, detection), effects=np.zeros((27, 16), np.float32)
-    )
+    explanation = replace(Detector(tiny_bundle).explain(samples, detection), effects=np.zeros((27, 16), np.float32))
     path = tmp_path / "clip.png"
     plots.save_picture(path, samples, detection=detection, title="clip", explanation=explanation)
     assert path.read_bytes().startswith(b"\x89PNG")

@@ -1,6 +1,6 @@
 """What a process in test_team.py does: train a tiny network on two devices of one processor, and then on one.
 
-    python team_process.py PLACE      the set PLACE/set by PLACE/tiny.toml, to PLACE/mirrored.npz and PLACE/alone.npz
+python team_process.py PLACE      the set PLACE/set by PLACE/tiny.toml, to PLACE/mirrored.npz and PLACE/alone.npz
 """
 
 from __future__ import annotations

@@ -390,9 +390,7 @@ def test_twins_get_the_same_noise(paired_set):
 
 def test_twins_that_do_not_swap_are_the_real_and_the_fake_one_equally_loud(paired_set):
     still = Augmentation(max_speed_change=0.1, swap_share=0.0, n_masks=0)
-    one, other = twin_examples(
-        pair_of(paired_set, 0), (), window=Window(RATE, FEATURES), seed=(1,), augmentation=still
-    )
+    one, other = twin_examples(pair_of(paired_set, 0), (), window=Window(RATE, FEATURES), seed=(1,), augmentation=still)
     assert (one.label, other.label) == (LABELS.index(REAL), LABELS.index(FAKE))
     assert (one.frames.max(), other.frames.min()) == (0, 1)
 
