@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -71,14 +72,12 @@ def answer_refusals(app: FastAPI) -> None:
     @app.exception_handler(Refusal)
     async def refused(request: Request, error: Refusal) -> JSONResponse:
         request.scope["refused"] = error.code
-        await _drained(request)
-        return JSONResponse(error.body(), error.status, headers=error.headers)
+        return await _answer(request, error.status, error.body(), error.headers)
 
     @app.exception_handler(HTTPException)
     async def refused_by_framework(request: Request, error: HTTPException) -> JSONResponse:
         code = _OF_STATUS.get(error.status_code, "bad_request")
-        body = {"code": code, "error": CODES[code]}
-        return JSONResponse(body, error.status_code, headers=error.headers)
+        return await _answer(request, error.status_code, {"code": code, "error": CODES[code]}, error.headers)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: ClientDisconnect) -> Response:
@@ -87,11 +86,20 @@ def answer_refusals(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         told = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors())
-        return JSONResponse({"code": "invalid_parameter", "error": told}, 422)
+        return await _answer(request, 422, {"code": "invalid_parameter", "error": told})
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"code": "internal", "error": CODES["internal"]}, 500)
+
+
+async def _answer(
+    request: Request, status: int, body: dict[str, str], headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """Return an answer, behind the body that nobody wants; where that does not end, the connection does."""
+    await _drained(request)
+    over = {} if request.scope.get(BODY_OVER) else {"Connection": "close"}
+    return JSONResponse(body, status, headers={**(headers or {}), **over})
 
 
 async def _drained(request: Request) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import select
 import signal
 import socket
 import struct
@@ -13,6 +14,7 @@ import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from http.client import HTTPConnection
 
 import numpy as np
 import psutil
@@ -189,6 +191,38 @@ def test_hostile_bodies_are_refused(service, name):
     assert answer.status_code == status, answer.text
     assert answer.json()["code"] == code or code is None
     assert_nothing_leaks(service, answer)
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "status", "code"),
+    [
+        ("POST", "/v1/detect?channels=both", 422, "invalid_parameter"),
+        ("POST", "/v1/detect?operating_point=none", 422, "invalid_parameter"),
+        ("POST", "/nowhere", 404, "not_found"),
+        ("PUT", "/v1/detect", 405, "method_not_allowed"),
+    ],
+)
+def test_who_is_refused_before_the_body_came_may_go_on(service, method, address, status, code):
+    """Catches a service that answers, takes the body for the head of the next request, and hangs up."""
+    connection = HTTPConnection(service.address, timeout=30)
+    connection.putrequest(method, address)
+    connection.putheader("Content-Type", "audio/wav")
+    connection.putheader("Content-Length", "300000")
+    connection.endheaders()
+    select.select([connection.sock], [], [], 0.5)  # until it answers; which it should not, yet
+    connection.send(b"\0" * 300_000)
+    answer = connection.getresponse()
+    assert (answer.status, json.loads(answer.read())["code"]) == (status, code)
+    connection.auto_open = False  # the same connection, or none
+    connection.request("GET", "/healthz")
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def test_who_sends_on_and_on_is_told_that_it_ends_here(service):
+    """Catches a client that keeps the connection of a body that was given up for its next request."""
+    answer = service.client.post("/v1/detect?channels=both", content=b"\0" * 20_000_000)
+    assert (answer.status_code, answer.headers["connection"]) == (422, "close")
 
 
 def test_a_body_without_a_promised_length_is_counted(service):
