@@ -19,6 +19,7 @@ import numpy as np
 from audio.atomic import replacing
 from audio.errors import ToolkitError
 from audio.manifest import Clip
+from audio.processes import follow_parent
 from audio.reading import read
 from audio.segments import SAMPLE_RATE
 from model.evaluation.figures import Figure
@@ -64,7 +65,7 @@ def cost(bundle: Path, paths: Sequence[Path], *, kept: Path) -> dict[str, Any]:
     if not paths:
         raise ToolkitError("cost of judging: expected recordings, received none")
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
+    with ProcessPoolExecutor(1, mp_context=context, initializer=follow_parent) as pool:
         found = pool.submit(measure, bundle, paths).result()
     with replacing(kept) as beside:
         beside.write_text(json.dumps(found, indent=2) + "\n", "utf-8")

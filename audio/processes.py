@@ -41,9 +41,14 @@ class Process:
 
 
 def _start(attempt: Attempt) -> None:
-    """Begin as a worker process. Ctrl-C is for the parent, which lets us finish; without a parent there is no work."""
+    """Begin as a worker process."""
     global _attempt
     _attempt = attempt
+    follow_parent()
+
+
+def follow_parent() -> None:
+    """Leave Ctrl-C to the parent of this process, and end with it, however it ends: nobody else gives us work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

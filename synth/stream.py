@@ -7,7 +7,6 @@ number of processes gives the same. Only the training speakers and generators ar
 from __future__ import annotations
 
 import multiprocessing
-import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -16,6 +15,7 @@ from itertools import count
 from threading import Lock
 
 from audio.errors import ToolkitError, UsageError
+from audio.processes import follow_parent
 from audio.segments import Segment
 from synth.codecs import available_codings
 from synth.making import Folders, Made, Maker
@@ -158,7 +158,7 @@ _stream: Stream | None = None
 
 def _begin(stream: Stream) -> None:
     global _stream
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    follow_parent()
     _stream = stream
 
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import scipy.signal
 
@@ -83,7 +84,10 @@ def test_a_killed_run_resumes_to_the_same_bits(place: Path) -> None:
         rows = place / "killed" / "log.csv"
         while not (rows.exists() and len(rows.read_text().splitlines()) > 1) and process.poll() is None:
             time.sleep(0.05)
+        workers = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
+    assert workers
+    assert not psutil.wait_procs(workers, timeout=30)[1]  # or they would wait for ever
     assert not (place / "killed" / "bundle").exists()
     resumed = subprocess.run(command("--resume", "killed", "-j", "1"), capture_output=True, cwd=place, check=False)
     assert resumed.returncode == 0, resumed.stderr.decode()
