@@ -6,11 +6,9 @@ Processor time and not the clock on the wall, so that a busy machine changes it 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import platform
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ import numpy as np
 from audio.atomic import replacing
 from audio.errors import ToolkitError
 from audio.manifest import Clip
-from audio.processes import follow_parent
+from audio.processes import pool
 from audio.reading import read
 from audio.segments import SAMPLE_RATE
 from model.evaluation.figures import Figure
@@ -64,9 +62,8 @@ def cost(bundle: Path, paths: Sequence[Path], *, kept: Path) -> dict[str, Any]:
         return dict(json.loads(kept.read_text("utf-8")))
     if not paths:
         raise ToolkitError("cost of judging: expected recordings, received none")
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=follow_parent) as pool:
-        found = pool.submit(measure, bundle, paths).result()
+    with pool(1) as processes:
+        found = processes.submit(measure, bundle, paths).result()
     with replacing(kept) as beside:
         beside.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
     return found

@@ -145,6 +145,7 @@ class _Actor:
         """Answer when ready."""
 
     def do(self, bundle: Bundle) -> Done:
+        """Work through what came."""
         return work_through(self._attempt, bundle)
 
 

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -22,8 +23,7 @@ class Process:
     lost: tuple[type[BaseException], ...] = (BrokenProcessPool,)
 
     def __init__(self, attempt: Attempt) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_start, initargs=(attempt,))
+        self._pool = pool(1, _take, attempt)
         self.ready: Future[Any] = self._pool.submit(_nothing)
 
     def submit(self, bundle: Bundle) -> Future[Done]:
@@ -40,17 +40,20 @@ class Process:
         self._pool.shutdown(cancel_futures=True)
 
 
-def _start(attempt: Attempt) -> None:
-    """Begin as a worker process."""
-    global _attempt
-    _attempt = attempt
-    follow_parent()
+def pool(n: int, begin: Callable[..., None] | None = None, *given: Any) -> ProcessPoolExecutor:
+    """Return `n` processes that leave Ctrl-C to this one and end with it, however it ends.
+
+    They are spawned, as on Windows and macOS; each calls `begin(*given)` before anything else.
+    """
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(n, mp_context=context, initializer=_start, initargs=(begin, given))
 
 
-def follow_parent() -> None:
-    """Leave Ctrl-C to the parent of this process, and end with it, however it ends: nobody else gives us work."""
+def _start(begin: Callable[..., None] | None, given: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    if begin is not None:
+        begin(*given)
 
 
 def _end_with_parent() -> None:
@@ -58,6 +61,11 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def _take(attempt: Attempt) -> None:
+    global _attempt
+    _attempt = attempt
 
 
 def _nothing() -> None:

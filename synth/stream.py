@@ -6,16 +6,15 @@ number of processes gives the same. Only the training speakers and generators ar
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from itertools import count
 from threading import Lock
 
 from audio.errors import ToolkitError, UsageError
-from audio.processes import follow_parent
+from audio.processes import pool
 from audio.segments import Segment
 from synth.codecs import available_codings
 from synth.making import Folders, Made, Maker
@@ -124,8 +123,7 @@ class Batches:
         self._ahead = workers * BATCHES_AHEAD
         self._futures: dict[int, Future[list[Example]]] = {}
         self._lock = Lock()
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(stream,))
+        self._pool = pool(workers, _begin, stream)
 
     def __enter__(self) -> Batches:
         return self
@@ -158,7 +156,6 @@ _stream: Stream | None = None
 
 def _begin(stream: Stream) -> None:
     global _stream
-    follow_parent()
     _stream = stream
 
 

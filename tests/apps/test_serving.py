@@ -13,7 +13,7 @@ import subprocess
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 
 import numpy as np
@@ -204,19 +204,18 @@ def test_hostile_bodies_are_refused(service, name):
 )
 def test_who_is_refused_before_the_body_came_may_go_on(service, method, address, status, code):
     """Catches a service that answers, takes the body for the head of the next request, and hangs up."""
-    connection = HTTPConnection(service.address, timeout=30)
-    connection.putrequest(method, address)
-    connection.putheader("Content-Type", "audio/wav")
-    connection.putheader("Content-Length", "300000")
-    connection.endheaders()
-    select.select([connection.sock], [], [], 0.5)  # until it answers; which it should not, yet
-    connection.send(b"\0" * 300_000)
-    answer = connection.getresponse()
-    assert (answer.status, json.loads(answer.read())["code"]) == (status, code)
-    connection.auto_open = False  # the same connection, or none
-    connection.request("GET", "/healthz")
-    assert connection.getresponse().status == 200
-    connection.close()
+    with closing(HTTPConnection(service.address, timeout=30)) as connection:
+        connection.putrequest(method, address)
+        connection.putheader("Content-Type", "audio/wav")
+        connection.putheader("Content-Length", "300000")
+        connection.endheaders()
+        select.select([connection.sock], [], [], 0.5)  # until it answers; which it should not, yet
+        connection.send(b"\0" * 300_000)
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())["code"]) == (status, code)
+        connection.auto_open = False  # the same connection, or none
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
 
 
 def test_who_sends_on_and_on_is_told_that_it_ends_here(service):
